@@ -1,0 +1,305 @@
+"""What several scripts share: loading faces, splitting them honestly, writing files whole.
+
+Nothing here imports Keras, so that the data scripts start at once.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.model_selection import train_test_split
+
+from fer2013_csv import CLASSES, SIDE, USAGES, InputError, parse_csv
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else each run opens with CUDA's complaints
+
+ROOT = Path(__file__).resolve().parent
+FER2013 = ROOT / "data" / "fer2013.csv"
+SAMPLE = ROOT / "data" / "sample_faces.csv"
+
+
+class Faces(NamedTuple):
+    """The rows of one CSV, in file order."""
+
+    path: Path
+    sha256: str  # of the file's bytes
+    images: np.ndarray  # uint8 (n, 48, 48), 0..255
+    labels: np.ndarray | None  # uint8 (n,), 0..6, positions in CLASSES
+    usage: np.ndarray | None  # uint8 (n,), positions in USAGES
+    drawn: bool  # True for faces that sample_faces.py drew
+
+
+def run(main: Callable, args) -> None:
+    """Call `main(args)`; end a mistake in one line and status 1, Ctrl-C in status 130."""
+    try:
+        main(args)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror or error}; what was there before is untouched")
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what C++ prints while TensorFlow is imported; none of its settings reaches that."""
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+# Loading
+
+
+def load_faces(path: Path | None = None) -> Faces:
+    """Load a FER2013-style CSV; without a path data/fer2013.csv, or else drawn sample faces.
+
+    A second load is answered from a cache beside the CSV. It holds the CSV's SHA-256 and its state
+    on disk: an unchanged state vouches for the content, otherwise the SHA-256 decides.
+    Raises InputError for a file that `fer2013_csv.parse_csv` refuses.
+    """
+    if path is None and FER2013.exists():
+        path = FER2013
+    elif path is None:
+        path = SAMPLE
+        if not path.exists():
+            import sample_faces  # here, since it imports this module
+
+            sample_faces.main(sample_faces.Args())
+    path = Path(path)
+    state = _state_on_disk(path)
+    faces = _read_cache(path, state)
+    if faces is None:
+        with ThreadPoolExecutor(1) as pool:
+            sha256 = pool.submit(_sha256, path)
+            arrays = parse_csv(path)
+            faces = Faces(path, sha256.result(), *arrays)
+        if _state_on_disk(path) != state:
+            raise InputError(f"{path} changed while it was read; run the command again")
+        _write_cache(faces, state)
+    if faces.drawn:
+        print("*** DRAWN FACES, not photographs: this says nothing about real expressions. ***")
+    return faces
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        return ""  # parse_csv says what is wrong
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _state_on_disk(path: Path) -> list[int]:
+    if not path.is_file():
+        return []
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+
+
+def _cache_path(path: Path) -> Path:
+    return path.with_name(path.name + ".cache")
+
+
+def _read_cache(path: Path, state: list[int]) -> Faces | None:
+    """The faces if the cache is whole and of this content. Its first line is a CRC and a header."""
+    try:
+        with _cache_path(path).open("rb") as stream:
+            crc, header = stream.readline(4096).split(b" ", 1)
+            content = np.fromfile(stream, np.uint8)
+        if int(crc, 16) != zlib.crc32(content, zlib.crc32(header)):
+            return None
+    except (OSError, ValueError):
+        return None  # absent, or half-written
+    header = json.loads(header)
+    unchanged = header["state"] == state and header["settled"] and os.name == "posix"
+    if not unchanged and header["sha256"] != _sha256(path):
+        return None
+    rows = header["rows"]
+    images, content = np.split(content, [rows * SIDE * SIDE])
+    labels, usage = np.split(content, [rows * header["labels"]])
+    faces = Faces(
+        path,
+        header["sha256"],
+        images.reshape(rows, SIDE, SIDE),
+        labels if header["labels"] else None,
+        usage if header["usage"] else None,
+        header["drawn"],
+    )
+    if not unchanged:
+        _write_cache(faces, state)
+    return faces
+
+
+def _write_cache(faces: Faces, state: list[int]) -> None:
+    arrays = [array.ravel() for array in faces[2:5] if array is not None]
+    header = {
+        "rows": len(faces.images),
+        "labels": faces.labels is not None,
+        "usage": faces.usage is not None,
+        "drawn": faces.drawn,
+        "sha256": faces.sha256,
+        "state": state,
+        # A later change within the same tick of the file system's clock would not alter the state.
+        "settled": time.time_ns() - max(state[1:3]) > 500_000_000,
+    }
+
+    def write(temporary: Path) -> None:
+        line = json.dumps(header).encode() + b"\n"
+        crc = zlib.crc32(line)
+        for array in arrays:
+            crc = zlib.crc32(array, crc)
+        with temporary.open("wb") as stream:
+            stream.write(f"{crc:08x} ".encode() + line)
+            for array in arrays:
+                array.tofile(stream)
+
+    with contextlib.suppress(OSError):  # a read-only folder or a full disk costs time, no more
+        write_whole(_cache_path(faces.path), write)
+
+
+# Splitting
+
+
+def rows_of_usage(faces: Faces, usage: str) -> np.ndarray:
+    """Row numbers, int64 (m,), of one Usage; none where the file has no such column."""
+    if faces.usage is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(faces.usage == USAGES.index(usage))
+
+
+def first_copy(images: np.ndarray) -> np.ndarray:
+    """For each image the position of the first one equal to it, int64 (n,)."""
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)], int)
+
+
+def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train on and to hold out, sorted, among Usage Training if there is a Usage.
+
+    Pictures are split, not rows, for FER2013 has 1,236 copies among its Training rows: all copies
+    of one stand on one side. Stratified by label; the share of rows is `validation_fraction` up to
+    the luck of the copies. Raises InputError for faces without labels or too few of a class.
+    """
+    if faces.labels is None:
+        raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
+    rows = np.arange(len(faces.labels))
+    if faces.usage is not None:
+        rows = rows_of_usage(faces, "Training")
+    group = rows[first_copy(faces.images[rows])]
+    pictures = np.unique(group)
+    try:
+        _, held_out = train_test_split(
+            pictures,
+            test_size=validation_fraction,
+            stratify=faces.labels[pictures],
+            random_state=seed,
+        )
+    except ValueError as error:
+        counts = np.bincount(faces.labels[pictures], minlength=len(CLASSES)).tolist()
+        raise InputError(
+            f"{faces.path}: cannot hold out {validation_fraction:g} of its training pictures "
+            f"({counts} of the 7 classes): {error}"
+        ) from None
+    in_validation = np.isin(group, held_out)
+    return rows[~in_validation], rows[in_validation]
+
+
+def sha256_of_rows(faces: Faces, rows: np.ndarray) -> str:
+    """Of the pixels and labels of some rows: known again in whatever file they stand."""
+    return hashlib.sha256(faces.images[rows].tobytes() + faces.labels[rows].tobytes()).hexdigest()
+
+
+# Writing
+
+
+def folder(base: Path, faces: Faces) -> Path:
+    """What is made from drawn faces lies apart, never beside or over results on real faces."""
+    return base / "sample" if faces.drawn else base
+
+
+def headline(faces: Faces, title: str) -> str:
+    """A figure's title, which says so if the faces are drawn."""
+    return f"{title}\nDRAWN FACES, not photographs" if faces.drawn else title
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file and rename it to `path`, so that none is half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: Keras and matplotlib choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Indented JSON with each list of numbers on one line."""
+    text = json.dumps(record, indent=2)
+    text = re.sub(r"\[[\d\s,.eE+-]+\]", lambda match: " ".join(match[0].split()), text)
+    write_text(path, text + "\n")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=150, bbox_inches="tight"))
+    print(f"wrote {path}")
+
+
+def provenance(args, faces: Faces) -> dict:
+    """Where a record's numbers come from: command, arguments, data, versions, machine."""
+    packages = ("keras", "tensorflow", "numpy", "scikit-learn", "pandas", "matplotlib")
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return {
+        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "arguments": {name: _plain(value) for name, value in vars(args).items()},
+        "seed": args.seed,
+        "data": {
+            "file": faces.path.name,
+            "sha256": faces.sha256,
+            "rows": len(faces.images),
+            "drawn": faces.drawn,
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in packages},
+        "git": git.stdout.strip() or None,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _plain(value):
+    """A value as JSON holds it, and a path relative to this folder where it lies inside."""
+    if isinstance(value, Path):
+        return str(value.relative_to(ROOT) if value.is_relative_to(ROOT) else value)
+    return value
