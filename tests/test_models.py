@@ -1,0 +1,144 @@
+"""The networks are the report's, layer by layer, and keep the contracts of a saved model."""
+
+import keras
+import numpy as np
+import pytest
+
+import train_cnn
+import train_dnn
+import training
+
+# From the report: layer, output shape, parameters.
+CNN = """
+conv2d_1 44,44,64 1664
+p_re_lu_1 44,44,64 123904
+zero_padding2d_1 48,48,64 0
+max_pooling2d_1 22,22,64 0
+zero_padding2d_2 24,24,64 0
+conv2d_2 22,22,64 36928
+p_re_lu_2 22,22,64 30976
+zero_padding2d_3 24,24,64 0
+conv2d_3 22,22,64 36928
+p_re_lu_3 22,22,64 30976
+average_pooling2d_1 10,10,64 0
+zero_padding2d_4 12,12,64 0
+conv2d_4 10,10,128 73856
+p_re_lu_4 10,10,128 12800
+zero_padding2d_5 12,12,128 0
+conv2d_5 10,10,128 147584
+p_re_lu_5 10,10,128 12800
+zero_padding2d_6 12,12,128 0
+average_pooling2d_2 5,5,128 0
+flatten_1 3200 0
+dense_1 1024 3277824
+p_re_lu_6 1024 1024
+dropout_1 1024 0
+dense_2 1024 1049600
+p_re_lu_7 1024 1024
+dropout_2 1024 0
+dense_3 7 7175
+activation_1 7 0
+"""
+DNN = """
+flatten_1 2304 0
+dense_1 1024 2360320
+p_re_lu_1 1024 1024
+dropout_1 1024 0
+dense_2 1024 1049600
+p_re_lu_2 1024 1024
+dropout_2 1024 0
+dense_3 1024 1049600
+p_re_lu_3 1024 1024
+dropout_3 1024 0
+dense_4 7 7175
+activation_1 7 0
+"""
+MODELS = {
+    "report": lambda: train_cnn.build_report_cnn(0.5),
+    "dnn": lambda: train_dnn.build_dnn(1024, 0.5),
+    "compact": lambda: train_cnn.build_compact_cnn(32),
+}
+
+
+def rows_of(table: str) -> list[str]:
+    """The written table in the report's terms: name, shape, parameters."""
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| ")][1:]
+    return [
+        f"{name.split()[0]} {shape.replace(' ', '')} {params.replace(',', '')}".replace("  ", " ")
+        for name, shape, params in ([cell.strip() for cell in row] for row in rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "total"), [("report", CNN, 4_845_063), ("dnn", DNN, 4_469_767)]
+)
+def test_layer_table_is_the_reports_row_by_row(name, table, total):
+    model = MODELS[name]()
+    written = training.layer_table(model)
+    assert rows_of(written)[1:] == table.strip().splitlines()  # the first is the rescaling
+    assert rows_of(written)[0] == "rescaling 48,48,1 0"
+    assert model.count_params() == total
+    assert f"Total {total:,} parameters, {total:,} of them trainable." in written
+
+
+def test_max_pooling_and_dropout_are_the_reports():
+    model = MODELS["report"]()
+    assert model.get_layer("max_pooling2d_1").pool_size == (5, 5)
+    assert model.get_layer("max_pooling2d_1").strides == (2, 2)
+    assert model.get_layer("conv2d_1").kernel_size == (5, 5)
+    assert model.get_layer("dropout_1").rate == 0.5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_model_takes_raw_pixels_and_carries_no_optimizer(name, tmp_path):
+    model = MODELS[name]()
+    model.compile("adam", "categorical_crossentropy")
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1)).astype("float32")
+    model.fit(images, keras.ops.one_hot([0, 1, 2], 7), verbose=0)
+    training.save_model(model, tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert getattr(loaded, "optimizer", None) is None
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), expected)
+    assert expected.shape == (3, 7)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+    # Rescaling is inside: a face and the same face over 255 must not look alike to the model.
+    assert np.abs(model.predict(images / 255, verbose=0) - expected).max() > 1e-4
+    assert loaded.layers[-2].get_config()["units"] == 7
+    assert isinstance(loaded.layers[-1], keras.layers.Softmax)
+
+
+def test_one_cycle_climbs_and_falls_to_nothing():
+    args = train_cnn.Args(epochs=4, learning_rate=0.2)
+    rate = train_cnn.one_cycle(args, steps_per_epoch=25)._learning_rate
+    rates = np.array([float(rate(step)) for step in range(101)])
+    assert rates.argmax() == 25
+    assert rates[25] == pytest.approx(0.2)
+    assert rates[0] == pytest.approx(0.2 / 25)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_report_recipe_is_the_reports_procedure():
+    _, args = train_cnn.RECIPES["report"]
+    assert (args.batch_size, args.epochs, args.patience) == (128, 1500, 100)
+    assert (args.shift, args.rotation, args.zoom, args.flip) == (0.5, 40, 0.2, True)
+    assert args.label_smoothing == 0
+    adadelta = train_cnn.report_optimizer(args)
+    assert isinstance(adadelta, keras.optimizers.Adadelta)
+    assert float(adadelta.learning_rate) == pytest.approx(0.1)
+    assert (adadelta.rho, adadelta.epsilon) == (0.95, 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("line", "net", "epochs", "augment"),
+    [
+        ("", "compact", 12, True),
+        ("--epochs 3", "compact", 3, True),
+        ("compact --no-augment", "compact", 12, False),
+        ("report", "report", 1500, True),
+        ("report --no-augment --epochs 100", "report", 100, False),
+    ],
+)
+def test_recipes_on_the_command_line(line, net, epochs, augment):
+    args = train_cnn.parse(line.split())
+    assert (args.net, args.epochs, args.augment) == (net, epochs, augment)

@@ -1,0 +1,293 @@
+"""The real commands, run small: what they leave, and that a killed run ends as it would have."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_faces
+
+import utils
+import fer2013_csv
+import train_cnn
+import train_dnn
+import training
+from utils import InputError
+
+SMALL = {
+    "train_cnn.py": ["--width", "4", "--batch-size", "32", "--epochs", "4"],
+    "train_dnn.py": ["--width", "16", "--batch-size", "32", "--epochs", "4"],
+}
+
+
+def command(script: str, data: Path, folder: Path, *more: str) -> list[str]:
+    folders = ["--models-dir", str(folder / "models"), "--figures-dir", str(folder / "figures")]
+    return [
+        sys.executable,
+        str(ROOT / script),
+        "--data",
+        str(data),
+        *folders,
+        *SMALL[script],
+        *more,
+    ]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    line = command(*arguments)
+    return subprocess.run(line, capture_output=True, text=True, timeout=300, **options)
+
+
+def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
+    args = train_cnn.Args(data, width=4, batch_size=32, epochs=2, name="net")
+    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
+
+
+def history_of(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "models" / f"{name}.csv").drop(columns=["seconds", "cpu_seconds"])
+
+
+def weights_of(folder: Path, name: str) -> list[np.ndarray]:
+    return keras.saving.load_model(folder / "models" / f"{name}.keras").get_weights()
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_run_leaves_its_artefacts(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, seed=7)
+    record = train_cnn.main(args)
+    names = {p.name for p in (tmp_path / "models").iterdir()}
+    assert names == {"net.keras", "net.csv", "net.txt", "net.json"}
+    names = {p.name for p in (tmp_path / "figures").iterdir()}
+    assert names == {"net_history.png", "net_history.csv"}
+    assert json.loads((tmp_path / "models" / "net.json").read_text()) == record
+    assert record["seed"] == record["arguments"]["seed"] == 7
+    assert record["data"]["sha256"] == utils._sha256(faces_csv)
+    assert record["versions"]["keras"] == keras.__version__
+    history = pd.read_csv(tmp_path / "models" / "net.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert record["best_epoch"] == history["val_accuracy"].idxmax() + 1
+    # Whoever analyses the model finds the very rows, and the accuracy that the record claims.
+    faces = utils.load_faces(faces_csv)
+    rows = np.array(record["split"]["validation_rows"])
+    np.testing.assert_array_equal(rows, utils.split(faces, 0.1, 7)[1])
+    assert utils.sha256_of_rows(faces, rows) == record["split"]["validation_sha256"]
+    model = keras.saving.load_model(tmp_path / "models" / "net.keras")
+    for name, where in (
+        ("validation", rows),
+        ("public_test", utils.rows_of_usage(faces, "PublicTest")),
+    ):
+        predicted = model.predict(faces.images[where, ..., None], verbose=0).argmax(axis=1)
+        accuracy = np.mean(predicted == faces.labels[where])
+        assert record["metrics"][f"{name}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.mark.parametrize("script", SMALL)
+def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
+    name = {"train_cnn.py": "compact", "train_dnn.py": "dnn"}[script]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(script, faces_csv, whole).returncode == 0
+    for epoch in ("Epoch 2/4", "Epoch 4/4"):
+        process = subprocess.Popen(
+            command(script, faces_csv, killed),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        for line in process.stdout:
+            if epoch in line:
+                process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert not (killed / "models" / f"{name}.keras").exists()
+    done = run(script, faces_csv, killed)
+    assert done.returncode == 0, done.stderr
+    assert "Going on after epoch 3 of 4" in done.stdout
+    pd.testing.assert_frame_equal(
+        history_of(killed, name), history_of(whole, name), check_exact=True
+    )
+    for one, other in zip(weights_of(killed, name), weights_of(whole, name), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not list(killed.rglob("*.state.npz"))
+
+
+def test_seeds_repeat_and_differ(faces_csv, tmp_path):
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train_cnn.main(small_args(faces_csv, tmp_path / folder, seed=seed))
+    a, b, c = (weights_of(tmp_path / folder, "net") for folder in "abc")
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int):
+        super().__init__()
+        self.epoch, self.now = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 1:
+            raise KeyboardInterrupt
+
+
+def interrupted(args: train_cnn.Args, epoch: int, monkeypatch) -> None:
+    """Train and press Ctrl-C in the middle of `epoch`."""
+    fit = keras.Sequential.fit
+    with monkeypatch.context() as patch:
+
+        def fit_and_interrupt(self, *positional, callbacks, **named):
+            return fit(self, *positional, callbacks=[*callbacks, Interrupt(epoch)], **named)
+
+        patch.setattr(keras.Sequential, "fit", fit_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_cnn.main(args)
+
+
+def test_ctrl_c_says_how_to_go_on(faces_csv, tmp_path, monkeypatch, capsys):
+    args = small_args(faces_csv, tmp_path, epochs=3)
+    interrupted(args, 2, monkeypatch)
+    assert "The same command goes on after epoch 1 of 3; with --fresh" in capsys.readouterr().err
+    train_cnn.main(args)
+    assert "Going on after epoch 1 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed 0 there, 1 here"),
+        ({"epochs": 5}, "epochs 3 there, 5 here"),
+        ({"learning_rate": 0.01}, "learning_rate"),
+        ({"width": 8}, "width"),
+        ({"augment": False}, "augment"),
+    ],
+)
+def test_state_of_another_configuration_is_refused(change, named, faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path, epochs=3)
+    interrupted(args, 2, monkeypatch)
+    before = content_of(tmp_path / "models")
+    with pytest.raises(InputError, match=named) as caught:
+        train_cnn.main(replace(args, **change))
+    assert "--fresh" in str(caught.value) and "\n" not in str(caught.value)
+    assert content_of(tmp_path / "models") == before
+    train_cnn.main(replace(args, **change, fresh=True))
+
+
+def test_state_of_other_faces_or_another_network_is_refused(faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path, epochs=3)
+    interrupted(args, 2, monkeypatch)
+    build = train_cnn.build_compact_cnn
+    with monkeypatch.context() as patch:  # a student edits a layer in the file
+        patch.setattr(train_cnn, "build_compact_cnn", lambda width: build(width + 1))
+        with pytest.raises(InputError, match="model"):
+            train_cnn.main(args)
+    fer2013_csv.write_csv(faces_csv, *make_faces(420, seed=9))
+    with pytest.raises(InputError, match="data"):
+        train_cnn.main(args)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", "half"])
+def test_damaged_state_is_refused_in_one_line(damage, faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path, epochs=3)
+    interrupted(args, 2, monkeypatch)
+    [state] = (tmp_path / "models").glob("*.state.npz")
+    content = state.read_bytes()
+    state.write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    with pytest.raises(InputError, match=r"damaged.*--fresh") as caught:
+        train_cnn.main(args)
+    assert "\n" not in str(caught.value)
+
+
+def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
+    model = train_cnn.build_compact_cnn(2)
+    model.compile("sgd", "categorical_crossentropy")
+    state = training.SaveState(tmp_path / "x.state.npz", model, {}, patience=2)
+    over = []
+    for epoch, accuracy in enumerate([0.3, 0.5, 0.4, 0.5, 0.6], 1):
+        state.history.append({"epoch": epoch, "val_accuracy": accuracy})
+        over.append(state.is_over())
+    assert over == [False, False, False, True, False]
+    assert state.best()["epoch"] == 5
+    state.history.pop()
+    assert state.best()["epoch"] == 2  # of two equals the first
+
+
+def test_early_stopping_stops_and_keeps_the_best_weights(faces_csv, tmp_path):
+    # Nothing is learnt at this rate, so the first epoch stays the best.
+    args = small_args(faces_csv, tmp_path, epochs=9, patience=2, learning_rate=1e-30)
+    record = train_cnn.main(args)
+    assert (record["epochs"], record["best_epoch"]) == (3, 1)
+    assert record["stopped_early"]
+
+
+def test_full_disk_ends_in_one_line_and_keeps_earlier_artefacts(faces_csv, tmp_path):
+    assert run("train_dnn.py", faces_csv, tmp_path, "--epochs", "1").returncode == 0
+    before = content_of(tmp_path)
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = run("train_dnn.py", faces_csv, tmp_path, "--epochs", "1", preexec_fn=small_disk)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+    assert content_of(tmp_path) == before
+
+
+def test_unwritable_folder_ends_in_one_line(faces_csv, tmp_path):
+    (tmp_path / "models").write_text("a file where the folder should be")
+    done = run("train_dnn.py", faces_csv, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+
+
+def test_drawn_faces_stay_apart_and_are_announced(tmp_path, capsys):
+    path = tmp_path / "drawn.csv"
+    images, labels, usage = make_faces(420)
+    fer2013_csv.write_csv(path, images, labels, usage, ["6+12"] * 420)
+    args = small_args(path, tmp_path)
+    assert train_cnn.main(args)["data"]["drawn"]
+    assert "DRAWN FACES" in capsys.readouterr().out
+    assert (tmp_path / "models" / "sample" / "net.keras").exists()
+    assert (tmp_path / "figures" / "sample" / "net_history.png").exists()
+    assert not (tmp_path / "models" / "net.keras").exists()
+    faces = utils.load_faces(path)
+    assert "DRAWN FACES" in utils.headline(faces, "net")
+
+
+def test_dnn_is_compared_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
+    args = train_dnn.Args(faces_csv, width=16, epochs=2, batch_size=32)
+    args = replace(args, models_dir=tmp_path / "models", figures_dir=tmp_path / "figures")
+    with pytest.raises(InputError, match=r"compact\.csv does not exist"):
+        train_dnn.main(replace(args, cnn="compact"))
+    train_dnn.main(args)
+    assert "No CNN to compare with yet" in capsys.readouterr().out
+    train_cnn.main(small_args(faces_csv, tmp_path, name="compact"))
+    train_dnn.main(replace(args, compare_only=True))
+    table = pd.read_csv(tmp_path / "figures" / "cnn_vs_dnn.csv")
+    for name in ("compact", "dnn"):
+        rows = table[table["model"] == name].drop(columns="model").reset_index(drop=True)
+        recorded = pd.read_csv(tmp_path / "models" / f"{name}.csv")
+        pd.testing.assert_frame_equal(rows, recorded)
+    assert (tmp_path / "figures" / "cnn_vs_dnn.png").stat().st_size > 10_000
+    histories, title = train_dnn.compare(tmp_path / "models", ["compact", "dnn"])
+    assert "Not the same" not in title
+    best = histories["compact"]["val_accuracy"].max()
+    assert f"compact {best:.1%} of 2 epochs" in title
+    train_cnn.main(small_args(faces_csv, tmp_path, name="compact", seed=5))
+    assert (
+        "Not the same validation faces"
+        in train_dnn.compare(tmp_path / "models", ["compact", "dnn"])[1]
+    )

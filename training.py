@@ -1,0 +1,255 @@
+"""How the training scripts train: `fit` with exact resume, and what a run leaves.
+
+A run that is killed and started again ends with the very weights it would have had: the batches
+follow from (seed, epoch), the state of dropout is a variable of the model, and whether to stop
+follows from the history. So one file, written after each epoch, holds all there is to know.
+"""
+
+import hashlib
+import json
+import math
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import utils
+from utils import Faces, InputError
+from batches import evaluation_batches, training_batches
+
+with utils.quiet_stderr():
+    import keras
+    import tensorflow as tf
+
+
+def make_repeatable(seed: int) -> None:
+    """The same weights for the same seed, and sums in the same order in every run."""
+    keras.utils.clear_session()  # automatic names are counted, and part of a state's configuration
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
+
+
+class SaveState(keras.callbacks.Callback):
+    """After each epoch: the history's row, the best weights so far, everything to one file.
+
+    `model` must be compiled. Raises InputError if the file at `path` belongs to another
+    configuration, or is not such a file.
+    """
+
+    def __init__(self, path: Path, model: keras.Model, configuration: dict, patience: int):
+        super().__init__()
+        self.path = path
+        self.set_model(model)
+        self.configuration = configuration
+        self.patience = patience
+        self.history: list[dict] = []
+        self.best_weights = model.get_weights()
+        model.optimizer.build(model.trainable_variables)
+
+    def variables(self) -> list:
+        """Everything that training changes; dropout's random states are among the model's."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def save(self) -> None:
+        state = {"configuration": self.configuration, "history": self.history}
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables())}
+        arrays |= {f"best_{i}": weights for i, weights in enumerate(self.best_weights)}
+        utils.write_whole(
+            self.path, lambda temporary: np.savez(temporary, state=json.dumps(state), **arrays)
+        )
+
+    def load(self) -> None:
+        again = "run that again to go on with it, or add --fresh to start over"
+        try:
+            with np.load(self.path) as arrays:
+                state = json.loads(str(arrays["state"]))
+                for name, value in self.configuration.items():
+                    stored = state["configuration"].get(name)
+                    if stored != value:
+                        raise InputError(
+                            f"{self.path} is of an unfinished run with another configuration "
+                            f"({name} {stored} there, {value} here); {again}"
+                        )
+                for i, variable in enumerate(self.variables()):
+                    variable.assign(arrays[f"variable_{i}"])
+                self.best_weights = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
+                self.history = state["history"]
+        except (KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.path} is damaged ({error}); add --fresh to start over"
+            ) from None
+
+    def best(self) -> dict:
+        """The epoch of the highest validation accuracy, the first if there are several."""
+        return max(self.history, key=lambda row: row["val_accuracy"])
+
+    def is_over(self) -> bool:
+        return bool(self.history) and len(self.history) - self.best()["epoch"] >= self.patience
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter(), time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.started[0]
+        cpu_seconds = time.process_time() - self.started[1]
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        self.history.append(
+            row | {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
+        )
+        if self.best()["epoch"] == epoch + 1:
+            self.best_weights = self.model.get_weights()
+        self.save()
+        self.model.stop_training = self.is_over()
+
+
+def train(
+    args,
+    model: keras.Model,
+    faces: Faces,
+    train_rows: np.ndarray,
+    validation_rows: np.ndarray,
+    augment=None,
+) -> dict:
+    """Train a compiled `model` on some rows of `faces`, judge it on others, leave its artefacts.
+
+    args: `name`, `seed`, `epochs`, `batch_size`, `patience`, `fresh`, `models_dir`, `figures_dir`.
+    `augment` as `batches.training_batches` takes it. Writes NAME.keras (the best epoch, without
+    its optimizer), NAME.csv, NAME.txt and NAME.json to the models' folder, NAME_history.png and
+    .csv to the figures'. Returns the record that NAME.json holds.
+    """
+    record = utils.provenance(args, faces)
+    ignored = ("data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only")
+    configuration = {k: v for k, v in record["arguments"].items() if k not in ignored}
+    configuration["data"] = faces.sha256
+    configuration["model"] = hashlib.sha256(model.to_json().encode()).hexdigest()[:12]
+    path = utils.folder(args.models_dir, faces) / f"{args.name}.state.npz"
+    state = SaveState(path, model, configuration, args.patience)
+    if args.fresh or not path.exists():
+        state.save()  # a full disk or a folder without permission shows now, not after an epoch
+    else:
+        state.load()
+        print(f"Going on after epoch {len(state.history)} of {args.epochs} ({path})")
+    print(
+        f"{args.name}: {model.count_params():,} parameters, {len(train_rows):,} training and "
+        f"{len(validation_rows):,} validation faces of {faces.path.name}"
+    )
+    epochs = range(len(state.history), args.epochs)
+    if epochs and not state.is_over():
+        try:
+            model.fit(
+                training_batches(
+                    faces.images[train_rows],
+                    faces.labels[train_rows],
+                    args.batch_size,
+                    args.seed,
+                    epochs,
+                    augment,
+                ),
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
+                steps_per_epoch=math.ceil(len(train_rows) / args.batch_size),
+                validation_data=evaluation_batches(faces, validation_rows),
+                shuffle=False,  # the order is the dataset's
+                callbacks=[state],
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+        except KeyboardInterrupt:
+            print(
+                f"\nThe same command goes on after epoch {len(state.history)} of {args.epochs}; "
+                "with --fresh it starts over.",
+                file=sys.stderr,
+            )
+            raise
+    model.set_weights(state.best_weights)
+    history, best = pd.DataFrame(state.history), state.best()
+    cpu_seconds = history["cpu_seconds"].median()
+    record |= {
+        "parameters": model.count_params(),
+        "epochs": len(history),
+        "best_epoch": best["epoch"],
+        "stopped_early": len(history) < args.epochs,
+        "seconds_per_epoch": history["seconds"].median(),
+        "cpu_seconds_per_1000_images": round(cpu_seconds / len(train_rows) * 1000, 3),
+        "minutes": round(history["seconds"].sum() / 60, 2),
+        "metrics": {
+            "training_accuracy": best["accuracy"],
+            "validation_accuracy": best["val_accuracy"],
+            "validation_loss": best["val_loss"],
+        },
+        "split": {
+            "method": "stratified by label, copies of a picture kept together",
+            "training_rows": len(train_rows),
+            "validation_rows": validation_rows.tolist(),
+            "validation_sha256": utils.sha256_of_rows(faces, validation_rows),
+        },
+    }
+    public_rows = utils.rows_of_usage(faces, "PublicTest")
+    if len(public_rows):
+        scores = model.evaluate(evaluation_batches(faces, public_rows), verbose=0, return_dict=True)
+        record["metrics"]["public_test_accuracy"] = scores["accuracy"]
+    leave_artefacts(args, model, faces, history, record)
+    path.unlink()
+    return record
+
+
+def leave_artefacts(args, model: keras.Model, faces: Faces, history: pd.DataFrame, record: dict):
+    """Write all that a run leaves, each file whole, and print the result in a line."""
+    artefact = utils.folder(args.models_dir, faces) / args.name
+    figure_path = utils.folder(args.figures_dir, faces) / f"{args.name}_history.png"
+    metrics = record["metrics"]
+    title = (
+        f"{args.name}: {metrics['validation_accuracy']:.1%} validation accuracy "
+        f"at epoch {record['best_epoch']}"
+    )
+    utils.write_text(artefact.with_suffix(".txt"), layer_table(model))
+    save_model(model, artefact.with_suffix(".keras"))
+    utils.write_text(artefact.with_suffix(".csv"), history.to_csv(index=False))
+    utils.write_json(artefact.with_suffix(".json"), record)
+    utils.save_figure(plot_history(history, utils.headline(faces, title)), figure_path)
+    utils.write_text(figure_path.with_suffix(".csv"), history.to_csv(index=False))
+    accuracies = ", ".join(
+        f"{name.replace('_', ' ')} {value:.1%}"
+        for name, value in metrics.items()
+        if name.endswith("accuracy")
+    )
+    print(f"{artefact.with_suffix('.keras')}: {accuracies}, {record['minutes']} minutes")
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write the model whole, without its optimizer, which would triple the file."""
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    utils.write_whole(path, bare.save)
+
+
+def layer_table(model: keras.Model) -> str:
+    """The report's table of layers: name (type) | output shape | parameters."""
+    rows = ["| layer (type) | output shape | params |", "|---|---|---|"]
+    for layer in model.layers:
+        shape = ", ".join(str(size) for size in layer.output.shape[1:])
+        rows.append(
+            f"| {layer.name} ({type(layer).__name__}) | {shape} | {layer.count_params():,} |"
+        )
+    trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
+    total = f"Total {model.count_params():,} parameters, {trainable:,} of them trainable."
+    return "\n".join([*rows, "", total, ""])
+
+
+def plot_history(history: pd.DataFrame, title: str) -> Figure:
+    """Accuracy and loss of both splits by epoch, the best epoch marked (the report's P1, P2)."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title)
+    best = history.loc[history["val_accuracy"].idxmax()]
+    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        axes.plot(history["epoch"], history[name], label="training")
+        axes.plot(history["epoch"], history[f"val_{name}"], label="validation")
+        axes.plot(best["epoch"], best[f"val_{name}"], "o", color="C1", label="best epoch")
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
