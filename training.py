@@ -173,7 +173,7 @@ def train(
         "epochs": len(history),
         "best_epoch": best["epoch"],
         "stopped_early": len(history) < args.epochs,
-        "seconds_per_epoch": history["seconds"].median(),
+        "seconds_per_epoch": round(history["seconds"].median(), 2),
         "cpu_seconds_per_1000_images": round(cpu_seconds / len(train_rows) * 1000, 3),
         "minutes": round(history["seconds"].sum() / 60, 2),
         "metrics": {

@@ -80,15 +80,12 @@ def load_faces(path: Path | None = None) -> Faces:
     on disk: an unchanged state vouches for the content, otherwise the SHA-256 decides.
     Raises InputError for a file that `fer2013_csv.parse_csv` refuses.
     """
-    if path is None and FER2013.exists():
-        path = FER2013
-    elif path is None:
-        path = SAMPLE
+    if path is None:
+        path = FER2013 if FER2013.exists() else SAMPLE
         if not path.exists():
             import sample_faces  # here, since it imports this module
 
             sample_faces.main(sample_faces.Args())
-    path = Path(path)
     state = _state_on_disk(path)
     faces = _read_cache(path, state)
     if faces is None:
@@ -105,8 +102,8 @@ def load_faces(path: Path | None = None) -> Faces:
 
 
 def _sha256(path: Path) -> str:
-    if not path.is_file():
-        return ""  # parse_csv says what is wrong
+    if not path.is_file():  # parse_csv says what is wrong
+        return ""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -272,30 +269,26 @@ def save_figure(figure: Figure, path: Path) -> None:
     print(f"wrote {path}")
 
 
-def provenance(args, faces: Faces) -> dict:
-    """Where a record's numbers come from: command, arguments, data, versions, machine."""
+def provenance(args, faces: Faces | None = None) -> dict:
+    """Where a record's numbers come from: command, arguments, data, versions, code, machine."""
     packages = ("keras", "tensorflow", "numpy", "scikit-learn", "pandas", "matplotlib")
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return {
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = ""
+    with contextlib.suppress(OSError):  # no git on this machine
+        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    record = {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "arguments": {name: _plain(value) for name, value in vars(args).items()},
         "seed": args.seed,
-        "data": {
-            "file": faces.path.name,
-            "sha256": faces.sha256,
-            "rows": len(faces.images),
-            "drawn": faces.drawn,
-        },
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in packages},
-        "git": git.stdout.strip() or None,
+        "versions": {name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "git": commit or None,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+    if faces is not None:
+        file = {"file": faces.path.name, "sha256": faces.sha256, "drawn": faces.drawn}
+        record["data"] = file | {"rows": len(faces.images)}
+    return record
 
 
 def _plain(value):
