@@ -1,0 +1,226 @@
+"""Every distribution becomes the same CSV, the report counts right, and nothing is overwritten."""
+
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_faces
+from PIL import Image
+
+import fer2013_csv
+import prepare_data
+from fer2013_csv import USAGES, InputError
+
+IMAGES, LABELS, USAGE = make_faces(84)
+NAMES = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
+
+
+def image_folder(folder: Path, named: bool, classes=NAMES) -> Path:
+    """train/<class>/ and test/<class>/ as in the distributions; `named` files tell their Usage."""
+    for row, (image, label, usage) in enumerate(zip(IMAGES, LABELS, USAGE, strict=True)):
+        place = folder / ("train" if usage == 0 else "test") / classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        name = f"{USAGES[usage]}_{row}.png" if named else f"im{row}.png"
+        Image.fromarray(image).save(place / name)
+    return folder
+
+
+def prepare(source: Path, output: Path, **options):
+    prepare_data.main(prepare_data.Args(source, output=output, **options))
+    return fer2013_csv.parse_csv(output)
+
+
+def as_table(images, labels, usage) -> list[tuple]:
+    return [(i.tobytes(), int(n), int(u)) for i, n, u in zip(images, labels, usage, strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "folder in a zip", "numbered classes"])
+def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
+    classes = "0123456" if kind == "numbered classes" else NAMES
+    source = image_folder(tmp_path / "archive", named=True, classes=classes)
+    if "zip" in kind:
+        base = source if kind == "zip" else source.parent
+        source = tmp_path / "archive.zip"
+        with zipfile.ZipFile(source, "w") as archive:
+            for path in base.rglob("*.png"):
+                archive.write(path, path.relative_to(base))
+    images, labels, usage, drawn = prepare(source, tmp_path / "out.csv")
+    order = np.argsort(USAGE, kind="stable")  # split by split, each in the order of its numbers
+    expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
+    assert as_table(images, labels, usage) == expected
+    assert not drawn
+
+
+def test_unnamed_test_images_stay_merged_and_that_is_said(tmp_path, capsys):
+    source = image_folder(tmp_path / "archive", named=False)
+    images, labels, usage, _ = prepare(source, tmp_path / "out.csv")
+    merged = np.where(USAGE == 0, USAGES.index("Training"), USAGES.index("Test"))
+    assert sorted(as_table(images, labels, usage)) == sorted(as_table(IMAGES, LABELS, merged))
+    assert "PublicTest and PrivateTest are merged" in capsys.readouterr().out
+
+
+def test_classes_alone_give_no_usage(tmp_path):
+    for image, label in zip(IMAGES, LABELS, strict=True):
+        place = tmp_path / "archive" / NAMES[label].upper()
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{len(list(place.iterdir()))}.png")
+    images, labels, usage, _ = prepare(tmp_path / "archive", tmp_path / "out.csv")
+    assert usage is None
+    assert sorted(as_table(images, labels, USAGE * 0)) == sorted(
+        as_table(IMAGES, LABELS, USAGE * 0)
+    )
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_csv_of_another_dialect_becomes_fer2013s(compress, tmp_path):
+    plain, source = tmp_path / "plain.csv", tmp_path / "icml_face_data.csv"
+    fer2013_csv.write_csv(plain, IMAGES, LABELS, USAGE)
+    spaced = plain.read_text().replace(",", ", ")
+    source.write_text(spaced)
+    if compress:
+        source = tmp_path / "archive.zip"
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("icml_face_data.csv", spaced)
+            archive.writestr("train.csv", "emotion,pixels\n")
+    prepare(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == plain.read_bytes()
+
+
+def test_report_counts_copies_leaks_conflicts_and_blanks(tmp_path, capsys):
+    images, labels, usage = IMAGES.copy(), LABELS.copy(), USAGE.copy()
+    train, public, private = (np.flatnonzero(usage == position) for position in range(3))
+    images[train[1]] = images[train[0]]  # a copy in Training, with another label
+    images[train[3]] = images[train[2]] = images[train[3]]  # and one with the same label
+    labels[train[3]] = labels[train[2]]
+    images[public[0]] = images[train[5]]  # leaks into two test splits
+    labels[public[0]] = (labels[train[5]] + 1) % 7
+    images[private[:2]] = images[train[6]]
+    labels[private[:2]] = labels[train[6]]
+    images[train[9]] = 7  # blank
+    path = tmp_path / "faces.csv"
+    fer2013_csv.write_csv(path, images, labels, usage)
+    report = prepare_data.main(prepare_data.Args(path, report_only=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert report == {"rows_read": 84, "rows_written": 0}
+    assert list(tmp_path.iterdir()) == [path]
+    counts = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
+    for position in range(3):
+        expected = np.bincount(labels[usage == position], minlength=7)
+        assert counts[USAGES[position]] == [str(count) for count in expected]
+    assert "Training: 2 rows are copies of another; 1 pictures with conflicting labels" in lines
+    assert "PublicTest: 0 rows are copies of another; 0 pictures with conflicting labels" in lines
+    assert "PrivateTest: 1 rows are copies of another; 0 pictures with conflicting labels" in lines
+    assert "PublicTest: 1 rows also stand in Training; 1 pictures with conflicting labels" in lines
+    assert "PrivateTest: 2 rows also stand in Training; 0 pictures with conflicting labels" in lines
+    assert (
+        "PrivateTest: 0 rows also stand in PublicTest; 0 pictures with conflicting labels" in lines
+    )
+    assert "blank images (standard deviation below 1): 1" in lines
+    kept, kept_labels, kept_usage, _ = prepare(path, tmp_path / "out.csv", drop_leaks=True)
+    keep = np.setdiff1d(np.arange(84), train[5:7])
+    assert as_table(kept, kept_labels, kept_usage) == as_table(
+        images[keep], labels[keep], usage[keep]
+    )
+
+
+def test_unlabelled_faces_are_reported_too(tmp_path, capsys):
+    path = tmp_path / "test.csv"
+    fer2013_csv.write_csv(path, IMAGES)
+    prepare_data.main(prepare_data.Args(path, report_only=True))
+    assert "the file: 0 rows are copies of another\n" in capsys.readouterr().out
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    source, output = tmp_path / "faces.csv", tmp_path / "out.csv"
+    fer2013_csv.write_csv(source, IMAGES, LABELS, USAGE)
+    output.write_text("precious")
+    with pytest.raises(InputError, match="add --overwrite"):
+        prepare(source, output)
+    assert output.read_text() == "precious"
+    with pytest.raises(InputError, match="is what is read"):
+        prepare(source, source, overwrite=True)
+    prepare(source, output, overwrite=True)
+    assert output.read_bytes() == source.read_bytes()
+
+
+def broken_folder(folder: Path, kind: str) -> None:
+    image_folder(folder, named=False)
+    face = Image.fromarray(IMAGES[0])
+    if kind == "class":
+        (folder / "train" / "bored").mkdir()
+        face.save(folder / "train" / "bored" / "1.png")
+    elif kind == "size":
+        face.resize((64, 64)).save(folder / "train" / "sad" / "big.png")
+    elif kind == "damaged":
+        (folder / "train" / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    elif kind == "text":
+        (folder / "train" / "sad" / "bad.jpg").write_text("not an image")
+    elif kind == "stray":
+        (folder / "sad").mkdir()
+        face.save(folder / "sad" / "1.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("class", "`bored` is not a class"),
+        ("size", "is 64 x 64, not 48 x 48"),
+        ("damaged", "bad.png is not a readable image"),
+        ("text", "bad.jpg is not a readable image"),
+        ("stray", "stands outside of train/ and test/"),
+    ],
+)
+def test_bad_image_folder_ends_in_one_clear_line(kind, expected, tmp_path):
+    broken_folder(tmp_path / "archive", kind)
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path / "archive", tmp_path / "out.csv")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_empty_folder_several_csvs_and_no_source_end_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="holds no images"):
+        prepare(tmp_path, tmp_path / "out.csv")
+    for name in ("a.csv", "b.csv"):
+        fer2013_csv.write_csv(tmp_path / name, IMAGES)
+    with pytest.raises(InputError, match=r"several CSVs \(a\.csv, b\.csv\)"):
+        prepare(tmp_path, tmp_path / "out.csv")
+    with pytest.raises(InputError, match="name a file or folder"):
+        prepare_data.main(prepare_data.Args(output=tmp_path / "out.csv"))
+
+
+def test_drawn_faces_do_not_become_fer2013(tmp_path):
+    path = tmp_path / "drawn.csv"
+    fer2013_csv.write_csv(path, IMAGES, LABELS, USAGE, ["0"] * 84)
+    with pytest.raises(InputError, match="drawn faces"):
+        prepare(path, tmp_path / "out.csv")
+
+
+def test_kaggle_download(tmp_path, monkeypatch):
+    """Against a stand-in for kagglehub: the real one needs a network and an account."""
+    folder = image_folder(tmp_path / "cache" / "versions" / "1", named=True)
+    asked = []
+
+    def dataset_download(handle):
+        asked.append(handle)
+        if handle != "msambare/fer2013":
+            raise RuntimeError("404 Client Error.\n\nResource not found")
+        return str(folder)
+
+    stand_in = types.ModuleType("kagglehub")
+    stand_in.dataset_download = dataset_download
+    monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
+    output = tmp_path / "out.csv"
+    prepare_data.main(prepare_data.Args(kaggle="msambare/fer2013", output=output))
+    assert asked == ["msambare/fer2013"]
+    assert len(fer2013_csv.parse_csv(output)[0]) == 84
+    with pytest.raises(InputError, match="cannot download a/b") as caught:
+        prepare_data.main(prepare_data.Args(kaggle="a/b", output=tmp_path / "other.csv"))
+    assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "kagglehub", None)  # as where it is not installed
+    with pytest.raises(InputError, match="pip install kagglehub"):
+        prepare_data.main(prepare_data.Args(kaggle="a/b", output=tmp_path / "other.csv"))
