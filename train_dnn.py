@@ -101,6 +101,7 @@ def plot_comparison(histories: dict[str, pd.DataFrame], title: str) -> Figure:
             if name == "seconds":
                 axes.bar(model, history[name].median(), color=f"C{i}")
                 axes.bar_label(axes.containers[-1], fmt="%.1f s")
+                axes.margins(y=0.1)
             else:
                 axes.plot(history["epoch"], history[f"val_{name}"], f"C{i}", label=model)
                 axes.plot(history["epoch"], history[name], f"C{i}:", label=f"{model}, training")
@@ -130,7 +131,7 @@ def compare(models_dir: Path, names: list[str]) -> tuple[dict[str, pd.DataFrame]
     histories = {name: pd.read_csv(models_dir / f"{name}.csv") for name in names}
     records = [json.loads((models_dir / f"{name}.json").read_text()) for name in names]
     title = "Best validation accuracy: " + ", ".join(
-        f"{name} {history['val_accuracy'].max():.1%} of {len(history)} epochs"
+        f"{name} {history['val_accuracy'].max():.1%} in {len(history)} epochs"
         for name, history in histories.items()
     )
     if len({record["split"]["validation_sha256"] for record in records}) > 1:

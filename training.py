@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 import utils
 from utils import Faces, InputError
@@ -85,8 +86,8 @@ class SaveState(keras.callbacks.Callback):
             ) from None
 
     def best(self) -> dict:
-        """The epoch of the highest validation accuracy, the first if there are several."""
-        return max(self.history, key=lambda row: row["val_accuracy"])
+        """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
+        return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     def is_over(self) -> bool:
         return bool(self.history) and len(self.history) - self.best()["epoch"] >= self.patience
@@ -210,7 +211,8 @@ def leave_artefacts(args, model: keras.Model, faces: Faces, history: pd.DataFram
     save_model(model, artefact.with_suffix(".keras"))
     utils.write_text(artefact.with_suffix(".csv"), history.to_csv(index=False))
     utils.write_json(artefact.with_suffix(".json"), record)
-    utils.save_figure(plot_history(history, utils.headline(faces, title)), figure_path)
+    figure = plot_history(history, record["best_epoch"], utils.headline(faces, title))
+    utils.save_figure(figure, figure_path)
     utils.write_text(figure_path.with_suffix(".csv"), history.to_csv(index=False))
     accuracies = ", ".join(
         f"{name.replace('_', ' ')} {value:.1%}"
@@ -240,16 +242,17 @@ def layer_table(model: keras.Model) -> str:
     return "\n".join([*rows, "", total, ""])
 
 
-def plot_history(history: pd.DataFrame, title: str) -> Figure:
+def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
     """Accuracy and loss of both splits by epoch, the best epoch marked (the report's P1, P2)."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
-    best = history.loc[history["val_accuracy"].idxmax()]
+    best = history[history["epoch"] == best_epoch]
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         axes.plot(history["epoch"], history[name], label="training")
         axes.plot(history["epoch"], history[f"val_{name}"], label="validation")
         axes.plot(best["epoch"], best[f"val_{name}"], "o", color="C1", label="best epoch")
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

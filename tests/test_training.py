@@ -76,7 +76,8 @@ def test_a_run_leaves_its_artefacts(faces_csv, tmp_path):
     assert record["versions"]["keras"] == keras.__version__
     history = pd.read_csv(tmp_path / "models" / "net.csv")
     assert history["epoch"].tolist() == [1, 2]
-    assert record["best_epoch"] == history["val_accuracy"].idxmax() + 1
+    best = history["val_accuracy"] == history["val_accuracy"].max()
+    assert record["best_epoch"] == history["val_loss"][best].idxmin() + 1
     # Whoever analyses the model finds the very rows, and the accuracy that the record claims.
     faces = utils.load_faces(faces_csv)
     rows = np.array(record["split"]["validation_rows"])
@@ -215,12 +216,13 @@ def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
     model.compile("sgd", "categorical_crossentropy")
     state = training.SaveState(tmp_path / "x.state.npz", model, {}, patience=2)
     over = []
-    for epoch, accuracy in enumerate([0.3, 0.5, 0.4, 0.5, 0.6], 1):
-        state.history.append({"epoch": epoch, "val_accuracy": accuracy})
+    accuracies, losses = [0.3, 0.5, 0.4, 0.5, 0.6, 0.6], [2.0, 1.0, 0.1, 1.0, 1.0, 0.9]
+    for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), 1):
+        state.history.append({"epoch": epoch, "val_accuracy": accuracy, "val_loss": loss})
         over.append(state.is_over())
-    assert over == [False, False, False, True, False]
-    assert state.best()["epoch"] == 5
-    state.history.pop()
+    assert over == [False, False, False, True, False, False]
+    assert state.best()["epoch"] == 6  # of two of one accuracy the one of lower loss
+    del state.history[4:]
     assert state.best()["epoch"] == 2  # of two equals the first
 
 
@@ -285,7 +287,7 @@ def test_dnn_is_compared_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
     histories, title = train_dnn.compare(tmp_path / "models", ["compact", "dnn"])
     assert "Not the same" not in title
     best = histories["compact"]["val_accuracy"].max()
-    assert f"compact {best:.1%} of 2 epochs" in title
+    assert f"compact {best:.1%} in 2 epochs" in title
     train_cnn.main(small_args(faces_csv, tmp_path, name="compact", seed=5))
     assert (
         "Not the same validation faces"
