@@ -47,7 +47,7 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate().map(batch)
 
     stream = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-    return _without_autotune(stream.prefetch(2))
+    return without_autotune(stream.prefetch(2))
 
 
 def evaluation_batches(faces: Faces, rows: np.ndarray) -> tf.data.Dataset:
@@ -55,10 +55,10 @@ def evaluation_batches(faces: Faces, rows: np.ndarray) -> tf.data.Dataset:
     data = tf.data.Dataset.from_tensor_slices(
         (faces.images[rows, ..., np.newaxis], tf.one_hot(faces.labels[rows], len(CLASSES)))
     ).batch(256)
-    return _without_autotune(data.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(2))
+    return without_autotune(data.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(2))
 
 
-def _without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
+def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
     # At the end of an epoch `fit` waits for the autotuner's next wake-up, up to a minute later.
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -4,7 +4,9 @@
     python train_cnn.py report               # the report's CNN and procedure
     python train_cnn.py report --no-augment  # as the report trained it again for P2
 
-What to expect: TODO
+What to expect, on two cores with FER2013 (models/*.json): the compact net 61.5 % of the held-out
+pictures, 61.9 % of PublicTest, 12 epochs in 3 minutes (seed 0); the report's CNN 46 s an epoch. The
+report needed some 800 epochs for 62 %.
 Killed or stopped, the same command goes on where it was. Figure: figures/NAME_history.png.
 """
 
@@ -197,6 +199,7 @@ def one_cycle(args: Args, steps_per_epoch: int) -> keras.optimizers.Optimizer:
 def main(args: Args) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
     args = replace(args, name=args.name or args.net + ("" if args.augment else "_no_augment"))
+    training.check(args)
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = utils.split(faces, args.validation_fraction, args.seed)
     training.make_repeatable(args.seed)

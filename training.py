@@ -35,6 +35,17 @@ def make_repeatable(seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def check(args) -> None:
+    """Raise InputError for numbers and names that no run can have."""
+    for name in ("epochs", "batch_size", "patience"):
+        if getattr(args, name) < 1:
+            raise InputError(
+                f"--{name.replace('_', '-')} is {getattr(args, name)}; give at least 1"
+            )
+    if Path(args.name).name != args.name:
+        raise InputError(f"--name {args.name} is no file name; --models-dir names another folder")
+
+
 class SaveState(keras.callbacks.Callback):
     """After each epoch: the history's row, the best weights so far, everything to one file.
 
@@ -65,25 +76,23 @@ class SaveState(keras.callbacks.Callback):
         )
 
     def load(self) -> None:
-        again = "run that again to go on with it, or add --fresh to start over"
         try:
-            with np.load(self.path) as arrays:
-                state = json.loads(str(arrays["state"]))
-                for name, value in self.configuration.items():
-                    stored = state["configuration"].get(name)
-                    if stored != value:
-                        raise InputError(
-                            f"{self.path} is of an unfinished run with another configuration "
-                            f"({name} {stored} there, {value} here); {again}"
-                        )
-                for i, variable in enumerate(self.variables()):
-                    variable.assign(arrays[f"variable_{i}"])
-                self.best_weights = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
-                self.history = state["history"]
-        except (KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{self.path} is damaged ({error}); add --fresh to start over"
-            ) from None
+            with np.load(self.path) as stored:
+                arrays = dict(stored)
+            state = json.loads(str(arrays["state"]))
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.path} is damaged ({error}); --fresh starts over") from None
+        for name, value in self.configuration.items():
+            stored = state["configuration"].get(name)
+            if stored != value:
+                raise InputError(
+                    f"{self.path} is of an unfinished run with another configuration ({name} "
+                    f"{stored} there, {value} here); run that to its end, or start over: --fresh"
+                )
+        for i, variable in enumerate(self.variables()):
+            variable.assign(arrays[f"variable_{i}"])
+        self.best_weights = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
+        self.history = state["history"]
 
     def best(self) -> dict:
         """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
@@ -200,26 +209,27 @@ def train(
 
 def leave_artefacts(args, model: keras.Model, faces: Faces, history: pd.DataFrame, record: dict):
     """Write all that a run leaves, each file whole, and print the result in a line."""
-    artefact = utils.folder(args.models_dir, faces) / args.name
-    figure_path = utils.folder(args.figures_dir, faces) / f"{args.name}_history.png"
+    models_dir = utils.folder(args.models_dir, faces)
+    figures_dir = utils.folder(args.figures_dir, faces)
     metrics = record["metrics"]
     title = (
         f"{args.name}: {metrics['validation_accuracy']:.1%} validation accuracy "
         f"at epoch {record['best_epoch']}"
     )
-    utils.write_text(artefact.with_suffix(".txt"), layer_table(model))
-    save_model(model, artefact.with_suffix(".keras"))
-    utils.write_text(artefact.with_suffix(".csv"), history.to_csv(index=False))
-    utils.write_json(artefact.with_suffix(".json"), record)
+    numbers = history.to_csv(index=False)
+    utils.write_text(models_dir / f"{args.name}.txt", layer_table(model))
+    save_model(model, models_dir / f"{args.name}.keras")
+    utils.write_text(models_dir / f"{args.name}.csv", numbers)
+    utils.write_json(models_dir / f"{args.name}.json", record)
     figure = plot_history(history, record["best_epoch"], utils.headline(faces, title))
-    utils.save_figure(figure, figure_path)
-    utils.write_text(figure_path.with_suffix(".csv"), history.to_csv(index=False))
+    utils.save_figure(figure, figures_dir / f"{args.name}_history.png")
+    utils.write_text(figures_dir / f"{args.name}_history.csv", numbers)
     accuracies = ", ".join(
         f"{name.replace('_', ' ')} {value:.1%}"
         for name, value in metrics.items()
         if name.endswith("accuracy")
     )
-    print(f"{artefact.with_suffix('.keras')}: {accuracies}, {record['minutes']} minutes")
+    print(f"{models_dir / args.name}.keras: {accuracies}, {record['minutes']} minutes")
 
 
 def save_model(model: keras.Model, path: Path) -> None:

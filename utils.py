@@ -85,7 +85,7 @@ def load_faces(path: Path | None = None) -> Faces:
         if not path.exists():
             import sample_faces  # here, since it imports this module
 
-            sample_faces.main(sample_faces.Args())
+            sample_faces.main(sample_faces.Args(figures_dir=ROOT / "figures" / "sample"))
     state = _state_on_disk(path)
     faces = _read_cache(path, state)
     if faces is None:
@@ -265,7 +265,8 @@ def write_json(path: Path, record: dict) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=150, bbox_inches="tight"))
+    look = {"dpi": 150, "bbox_inches": "tight", "metadata": {"Software": None}}
+    write_whole(path, lambda temporary: figure.savefig(temporary, **look))
     print(f"wrote {path}")
 
 

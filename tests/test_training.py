@@ -121,6 +121,29 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
     assert not list(killed.rglob("*.state.npz"))
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"patience": -1}, "--patience is -1"),
+        ({"name": "a/b"}, "is no file name"),
+        ({"validation_fraction": 0.0}, "cannot hold out 0"),
+    ],
+)
+def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):
+    with pytest.raises(InputError, match=expected) as caught:
+        train_cnn.main(small_args(faces_csv, tmp_path, **change))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_name_with_a_dot_is_kept(faces_csv, tmp_path):
+    train_cnn.main(small_args(faces_csv, tmp_path, name="v1.2", epochs=1))
+    names = {p.name for p in (tmp_path / "models").iterdir()}
+    assert names == {"v1.2.keras", "v1.2.csv", "v1.2.txt", "v1.2.json"}
+
+
 def test_seeds_repeat_and_differ(faces_csv, tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         train_cnn.main(small_args(faces_csv, tmp_path / folder, seed=seed))
@@ -199,7 +222,7 @@ def test_state_of_other_faces_or_another_network_is_refused(faces_csv, tmp_path,
         train_cnn.main(args)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", "half"])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"not a state", "half"])
 def test_damaged_state_is_refused_in_one_line(damage, faces_csv, tmp_path, monkeypatch):
     args = small_args(faces_csv, tmp_path, epochs=3)
     interrupted(args, 2, monkeypatch)
