@@ -12,6 +12,7 @@ FLAGS := $(if $(DATA),--data "$(DATA)")
 all: .venv/installed
 	$(RUN) train_cnn.py $(FLAGS)
 	$(RUN) train_dnn.py $(FLAGS)
+	$(RUN) confusion_matrix.py $(FLAGS)
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .

@@ -31,6 +31,15 @@ def test_results_are_those_of_the_records(row):
     assert not record["data"]["drawn"]
 
 
+def test_what_is_said_of_the_matrix_is_in_its_record():
+    path = ROOT / "figures" / "compact_PublicTest_confusion.json"
+    record = json.loads(path.read_text())
+    said = re.search(r"PublicTest's faces (\d+) also.*?right on\s+([\d.]+) %", README, re.DOTALL)
+    assert int(said[1]) == record["faces_seen_in_training"]
+    assert said[2] == f"{record['without_seen']['accuracy'] * 100:.1f}"
+    assert any(line.startswith("Disgust is taken for Angry") for line in record["observations"])
+
+
 def test_named_files_exist():
     for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / path).exists(), path

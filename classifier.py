@@ -1,0 +1,146 @@
+"""A saved Keras model as the analysis scripts use it: loaded safely, fed what it expects, and asked
+about the very rows that it held out.
+
+Any classifier with 7 outputs will do, of whatever input size, with one channel or three, with the
+rescaling inside it or not. What it was trained on is read from the NAME.json beside it.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import utils
+from utils import CLASSES, Faces, InputError
+from batches import without_autotune
+
+with utils.quiet_stderr():
+    import keras
+    import tensorflow as tf
+
+SPLITS = ("validation", "PublicTest", "PrivateTest", "Test", "all")
+
+
+class Classifier(NamedTuple):
+    """A loaded model and what is known of its training."""
+
+    name: str
+    model: keras.Model
+    input_range: tuple[float, float]  # what black and white become before the model sees them
+    record: dict | None  # NAME.json beside it; None where there is none
+
+
+def load_classifier(path: Path, input_range: tuple[float, float] = (0.0, 255.0)) -> Classifier:
+    """Load a .keras file (or a legacy .h5), without running code that it may hold.
+
+    `input_range` is what 0 and 255 become on the way in: (0, 255) for a model that rescales inside,
+    (0, 1) or (-1, 1) for one that does not.
+    Raises InputError for a file that is absent, damaged, unsafe or no classifier of 7 classes.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; train a model first: python train_cnn.py")
+    try:
+        model = keras.saving.load_model(path, safe_mode=True, compile=False)
+    except Exception as error:  # Keras, h5py and zipfile each raise their own
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path} is not a Keras model that loads safely: {reason}") from None
+    shapes = (model.input_shape, model.output_shape)
+    if not all(isinstance(shape, tuple) for shape in shapes) or (
+        len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3) or shapes[1] != (None, len(CLASSES))
+    ):
+        raise InputError(
+            f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
+            f"(None, height, width, 1 or 3) and {len(CLASSES)} outputs"
+        )
+    record_path = path.with_suffix(".json")
+    record = json.loads(record_path.read_text()) if record_path.exists() else None
+    return Classifier(path.stem, model, input_range, record)
+
+
+def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
+    """Faces (n, 48, 48) of 0..255 as the model's input: resized, grey repeated, rescaled."""
+    _, height, width, channels = classifier.model.input_shape
+    low, high = classifier.input_range
+    images = tf.cast(faces, tf.float32)[..., tf.newaxis]
+    if (height or utils.SIDE, width or utils.SIDE) != (utils.SIDE, utils.SIDE):
+        images = tf.image.resize(images, (height, width))
+    if (low, high) != (0, 255):
+        images = images / 255 * (high - low) + low
+    return tf.repeat(images, channels, axis=-1)
+
+
+def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Probabilities, float64 (n, 7), for faces uint8 (n, 48, 48); of logits, their softmax."""
+    data = tf.data.Dataset.from_tensor_slices(images).batch(256)
+    data = data.map(lambda faces: prepare(classifier, faces)).prefetch(2)
+    output = classifier.model.predict(without_autotune(data), verbose=0).astype(np.float64)
+    if (output < 0).any() or not np.allclose(output.sum(axis=1), 1, atol=1e-3):
+        output = np.exp(output - output.max(axis=1, keepdims=True))
+    return output / output.sum(axis=1, keepdims=True)
+
+
+def rows_of_split(split: str, faces: Faces, classifier: Classifier) -> np.ndarray:
+    """Row numbers of one of SPLITS. `validation` are the rows that this model held out.
+
+    Raises InputError for a split without rows, or if it cannot be known what was held out.
+    """
+    if split == "all":
+        return np.arange(len(faces.images))
+    if split != "validation":
+        rows = utils.rows_of_usage(faces, split)
+        if not len(rows):
+            raise InputError(f"{faces.path} has no rows of Usage {split}; name another --split")
+        return rows
+    rows = validation_rows(faces, classifier)
+    if rows is None:
+        raise InputError(not_known(faces, classifier))
+    return rows
+
+
+def refuse_training_rows(rows: np.ndarray, faces: Faces, classifier: Classifier) -> None:
+    """Raise InputError if the model was, or may have been, trained on pictures among `rows`."""
+    seen = seen_in_training(faces, classifier, rows)
+    if seen is None:
+        raise InputError(not_known(faces, classifier))
+    if seen.any():
+        raise InputError(
+            f"{classifier.name} was trained on {seen.sum():,} of these {len(rows):,} faces; train "
+            "both models with one --seed, or name a --split"
+        )
+
+
+def not_known(faces: Faces, classifier: Classifier) -> str:
+    name = classifier.name
+    if classifier.record is None:
+        why = f"{name}.json does not lie beside the model"
+    else:
+        why = f"it was trained on other faces, {classifier.record['data']['file']}"
+    return (
+        f"what {name} held out of {faces.path} is not known, and rows it was trained on are no "
+        f"test: {why}; name a --split"
+    )
+
+
+def validation_rows(faces: Faces, classifier: Classifier) -> np.ndarray | None:
+    """The rows the model held out, known again by their content; None if that cannot be known."""
+    try:
+        held_out = classifier.record["split"]
+        rows = np.array(held_out["validation_rows"])
+        same = utils.sha256_of_rows(faces, rows) == held_out["validation_sha256"]
+    except (TypeError, KeyError, IndexError):
+        return None
+    return rows if same else None
+
+
+def seen_in_training(faces: Faces, classifier: Classifier, rows: np.ndarray) -> np.ndarray | None:
+    """Which of `rows` show a picture that the model was trained on, bool (m,); None if unknown."""
+    held_out = validation_rows(faces, classifier)
+    if held_out is None:
+        return None
+    trained_on = np.arange(len(faces.images))
+    if faces.usage is not None:
+        trained_on = utils.rows_of_usage(faces, "Training")
+    trained_on = np.setdiff1d(trained_on, held_out)
+    group = utils.first_copy(faces.images)
+    return np.isin(group[rows], group[trained_on])
