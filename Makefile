@@ -13,6 +13,7 @@ all: .venv/installed
 	$(RUN) train_cnn.py $(FLAGS)
 	$(RUN) train_dnn.py $(FLAGS)
 	$(RUN) confusion_matrix.py $(FLAGS)
+	$(RUN) saliency.py $(FLAGS)
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .

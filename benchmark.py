@@ -7,11 +7,14 @@ CSV: loading a file of FER2013's size against `pandas.read_csv` alone, and again
 Training: seconds for 1,000 images of the report's CNN, batch 128, its Adadelta: our batches with
 the report's augmentation and without, plain `model.fit` on arrays, `model.fit` on Keras's own
 ImageDataGenerator, and PyTorch on the same net.
+Saliency: seconds for 1,000 maps of the compact net against tf-keras-vis and PAIR's saliency, which
+must give the same gradients.
 It prints a table of each and writes figures/benchmark.json.
 """
 
 import functools
 import multiprocessing
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -84,15 +87,16 @@ def time_csv(args: Args) -> pd.DataFrame:
 
 def noise(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (count, 48, 48) and labels (count,) without meaning."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (count, 48, 48), np.uint8), rng.integers(0, 7, count).astype("u1")
+    images = np.random.default_rng(seed).integers(0, 256, (count, 48, 48), np.uint8)
+    return images, np.arange(count, dtype=np.uint8) % 7
 
 
 def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
     """One pass of `fit` over the images, fed by our batches, by arrays or by Keras's generator."""
-    import keras
+    with utils.quiet_stderr():
+        import keras
 
-    import train_cnn  # first: it quiets TensorFlow
+    import train_cnn
     from batches import random_affine, training_batches
 
     _, report = train_cnn.RECIPES["report"]
@@ -188,6 +192,85 @@ def time_training(args: Args) -> pd.DataFrame:
     return measure({kind: functools.partial(run, kind) for kind in CONTENDERS}, args.rounds)
 
 
+def mapper(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], np.ndarray]:
+    """Maps of an untrained compact net, as they come out of each library."""
+    with utils.quiet_stderr():
+        import keras
+        import tensorflow as tf
+
+    import attribution
+    import classifier as classifiers
+    import train_cnn
+
+    keras.utils.set_random_seed(0)  # the same weights in every process
+    model = classifiers.logits_model(train_cnn.build_compact_cnn(32))
+    faces, classes = images[..., np.newaxis].astype("f4"), labels.astype(int)
+    logits = attribution.logits_of(classifiers.Classifier("net", model, (0.0, 255.0), None))
+    if kind == "gradient: ours":
+        return lambda: attribution.gradient(logits, images, labels)
+    if kind == "integrated gradients: ours":
+        return lambda: attribution.integrated_gradients(logits, images, labels, 32, 32, 0)[0]
+    if kind == "gradient: forward pass alone":
+        return lambda: attribution.in_batches(lambda x, _: logits(x), images, labels)
+    if kind == "gradient: tf-keras-vis":
+        from tf_keras_vis.saliency import Saliency
+        from tf_keras_vis.utils.scores import CategoricalScore
+
+        peer = Saliency(model, clone=False)
+        return lambda: peer(CategoricalScore(classes.tolist()), faces)
+    # Here a script has the name of PAIR's package.
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != utils.ROOT]
+    sys.modules.pop("saliency", None)
+    import saliency.core as pair
+
+    def call(inputs, call_model_args, expected_keys=None) -> dict:
+        inputs = tf.convert_to_tensor(inputs, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            score = model(inputs, training=False)[:, call_model_args]
+        return {pair.INPUT_OUTPUT_GRADIENTS: tape.gradient(score, inputs).numpy()}
+
+    def blank(face: np.ndarray) -> np.ndarray:
+        return np.full_like(face, face.mean())
+
+    if kind == "gradient: PAIR saliency":
+        peer, how = pair.GradientSaliency(), lambda face: {}
+    else:
+        peer = pair.IntegratedGradients()
+        how = lambda face: {"x_steps": 32, "x_baseline": blank(face), "batch_size": 32}  # noqa: E731
+    return lambda: np.stack(
+        [peer.GetMask(f, call, c, **how(f))[..., 0] for f, c in zip(faces, classes, strict=True)]
+    )
+
+
+def time_maps(kind: str, count: int, seed: int) -> tuple[tuple[float, float], np.ndarray]:
+    """Seconds for 1,000 maps, in the process that calls this, and some of the maps."""
+    make = mapper(kind, *noise(count, seed))
+    maps = make()
+    return tuple(seconds * 1000 / count for seconds in stopwatch(make)), maps[:8]
+
+
+def time_saliency(args: Args) -> pd.DataFrame:
+    """Maps by each library, in turn, each time in a new process; the same maps where it is so."""
+    maps = {}
+
+    def run(kind: str, count: int) -> tuple[float, float]:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            times, maps[kind] = pool.submit(time_maps, kind, count, args.seed).result()
+        return times
+
+    table = measure({k: functools.partial(run, k, n) for k, n in MAPPERS.items()}, args.rounds)
+    ours, vis, pair = (
+        maps[f"gradient: {name}"] for name in ("ours", "tf-keras-vis", "PAIR saliency")
+    )
+    np.testing.assert_allclose(pair, ours, rtol=1e-3, atol=1e-3 * np.abs(ours).max())
+    # tf-keras-vis scales each map's sizes, up to a small constant of its own.
+    sizes = np.abs(ours) - np.abs(ours).min(axis=(1, 2), keepdims=True)
+    ours, vis = (m / m.max(axis=(1, 2), keepdims=True) for m in (sizes, vis))
+    np.testing.assert_allclose(vis, ours, atol=1e-3)
+    return table
+
+
 BATCH = 128
 CONTENDERS = (
     "ours, augmented",
@@ -196,6 +279,14 @@ CONTENDERS = (
     "model.fit on arrays",
     "PyTorch",
 )
+MAPPERS = {  # and the faces of one measurement
+    "gradient: ours": 1000,
+    "gradient: forward pass alone": 1000,
+    "gradient: tf-keras-vis": 1000,
+    "gradient: PAIR saliency": 200,
+    "integrated gradients: ours": 100,
+    "integrated gradients: PAIR saliency": 50,
+}
 
 
 def main(args: Args) -> dict:
@@ -203,6 +294,7 @@ def main(args: Args) -> dict:
     tables = {
         "CSV, seconds": time_csv(args),
         "training, seconds for 1,000 images": time_training(args),
+        "saliency, seconds for 1,000 maps": time_saliency(args),
     }
     for title, table in tables.items():
         table["wall ratio"] = table["wall"] / table["wall"].iloc[0]

@@ -144,3 +144,23 @@ def seen_in_training(faces: Faces, classifier: Classifier, rows: np.ndarray) -> 
     trained_on = np.setdiff1d(trained_on, held_out)
     group = utils.first_copy(faces.images)
     return np.isin(group[rows], group[trained_on])
+
+
+def logits_model(model: keras.Model) -> keras.Model:
+    """The same model up to its logits: without its last softmax, be that a layer of its own, folded
+    into a Dense layer, or inside of a nested model. A model that ends in neither is returned as is.
+    """
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        inner = logits_model(last)
+        return model if inner is last else keras.Model(model.inputs[0], inner(last.input))
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(model.inputs[0], last.input)
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        return model
+    if isinstance(last, keras.layers.Activation):
+        return keras.Model(model.inputs[0], last.input)
+    linear = type(last).from_config(last.get_config() | {"activation": None})
+    output = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return keras.Model(model.inputs[0], output)
