@@ -4,7 +4,7 @@
 PYTHON ?= python3
 DATA ?=
 RUN := .venv/bin/python
-FLAGS := $(if $(DATA),--data "$(DATA)")
+FLAGS := $(if $(DATA),--data "$(patsubst ~/%,$(HOME)/%,$(DATA))")
 
 .PHONY: all test clean
 .DELETE_ON_ERROR:

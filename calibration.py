@@ -29,9 +29,14 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded").x))
 
 
-def cross_fitted(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Each half of the rows at the temperature that was fitted on the other half."""
-    half = np.random.default_rng(seed).permutation(len(labels)) % 2 == 0
+def cross_fitted(
+    probabilities: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int
+) -> np.ndarray:
+    """Each half of the rows at the temperature that was fitted on the other half.
+
+    group: for each row the position of the first with the same picture; copies share a half.
+    """
+    half = (np.random.default_rng(seed).permutation(len(labels)) % 2 == 0)[group]
     scaled = np.empty_like(probabilities)
     for judged, fitted in ((half, ~half), (~half, half)):
         temperature = fit_temperature(probabilities[fitted], labels[fitted])

@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 import utils
-from utils import CLASSES, Faces, InputError
+import splits
+from utils import Faces, InputError
 from batches import without_autotune
 
 with utils.quiet_stderr():
     import keras
     import tensorflow as tf
-
-SPLITS = ("validation", "PublicTest", "PrivateTest", "Test", "all")
 
 
 class Classifier(NamedTuple):
@@ -28,7 +27,8 @@ class Classifier(NamedTuple):
     name: str
     model: keras.Model
     input_range: tuple[float, float]  # what black and white become before the model sees them
-    record: dict | None  # NAME.json beside it; None where there is none
+    record: dict | None  # NAME.json beside it; None if there is none of this very model
+    unknown: str = ""  # why there is none
 
 
 def load_classifier(path: Path, input_range: tuple[float, float] = (0.0, 255.0)) -> Classifier:
@@ -38,24 +38,44 @@ def load_classifier(path: Path, input_range: tuple[float, float] = (0.0, 255.0))
     (0, 1) or (-1, 1) for one that does not.
     Raises InputError for a file that is absent, damaged, unsafe or no classifier of 7 classes.
     """
+    low, high = input_range
+    if not (np.isfinite([low, high]).all() and low != high):
+        raise InputError(f"--input-range is {low} {high}; give two different numbers, as 0 1")
     if not path.is_file():
         raise InputError(f"{path} does not exist; train a model first: python train_cnn.py")
+    utils.inputs.add(path.resolve())
     try:
         model = keras.saving.load_model(path, safe_mode=True, compile=False)
     except Exception as error:  # Keras, h5py and zipfile each raise their own
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path} is not a Keras model that loads safely: {reason}") from None
-    shapes = (model.input_shape, model.output_shape)
-    if not all(isinstance(shape, tuple) for shape in shapes) or (
-        len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3) or shapes[1] != (None, len(CLASSES))
-    ):
-        raise InputError(
-            f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
-            f"(None, height, width, 1 or 3) and {len(CLASSES)} outputs"
-        )
+    shapes = [[tensor.shape for tensor in tensors] for tensors in (model.inputs, model.outputs)]
+    match shapes:
+        case [[(_, _, _, 1 | 3)], [(None, 7)]]:
+            return Classifier(path.stem, model, input_range, *read_record(path))
+    raise InputError(
+        f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
+        "(None, height, width, 1 or 3) and (None, 7)"
+    )
+
+
+def read_record(path: Path) -> tuple[dict | None, str]:
+    """What NAME.json says of the model at `path`, and "", or None and why it says nothing."""
     record_path = path.with_suffix(".json")
-    record = json.loads(record_path.read_text()) if record_path.exists() else None
-    return Classifier(path.stem, model, input_range, record)
+    if not record_path.exists():
+        return None, f"{record_path.name} does not lie beside the model"
+    try:
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        complete = {"validation_rows", "validation_sha256", "training_sha256"} <= set(
+            record["split"]
+        )
+        if not complete or "drawn" not in record["data"]:
+            raise KeyError
+    except (ValueError, LookupError, TypeError):
+        return None, f"{record_path.name} is damaged, or of an older version"
+    if record.get("model_sha256") != utils.sha256_of_file(path):
+        return None, f"{record_path.name} is the record of another {path.name}"
+    return record, ""
 
 
 def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
@@ -64,7 +84,7 @@ def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
     low, high = classifier.input_range
     images = tf.cast(faces, tf.float32)[..., tf.newaxis]
     if (height or utils.SIDE, width or utils.SIDE) != (utils.SIDE, utils.SIDE):
-        images = tf.image.resize(images, (height, width))
+        images = tf.image.resize(images, (height or utils.SIDE, width or utils.SIDE))
     if (low, high) != (0, 255):
         images = images / 255 * (high - low) + low
     return tf.repeat(images, channels, axis=-1)
@@ -74,7 +94,12 @@ def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     """Probabilities, float64 (n, 7), for faces uint8 (n, 48, 48); of logits, their softmax."""
     data = tf.data.Dataset.from_tensor_slices(images).batch(256)
     data = data.map(lambda faces: prepare(classifier, faces)).prefetch(2)
-    output = classifier.model.predict(without_autotune(data), verbose=0).astype(np.float64)
+    output = classifier.model.predict(without_autotune(data), verbose=0)
+    if not isinstance(output, np.ndarray):
+        raise InputError(f"{classifier.name} gives a {type(output).__name__}, not plain outputs")
+    output = output.astype(np.float64)
+    if not np.isfinite(output).all():
+        raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
     if (output < 0).any() or not np.allclose(output.sum(axis=1), 1, atol=1e-3):
         output = np.exp(output - output.max(axis=1, keepdims=True))
     return output / output.sum(axis=1, keepdims=True)
@@ -88,7 +113,7 @@ def rows_of_split(split: str, faces: Faces, classifier: Classifier) -> np.ndarra
     if split == "all":
         return np.arange(len(faces.images))
     if split != "validation":
-        rows = utils.rows_of_usage(faces, split)
+        rows = splits.rows_of_usage(faces, split)
         if not len(rows):
             raise InputError(f"{faces.path} has no rows of Usage {split}; name another --split")
         return rows
@@ -112,38 +137,52 @@ def refuse_training_rows(rows: np.ndarray, faces: Faces, classifier: Classifier)
 
 def not_known(faces: Faces, classifier: Classifier) -> str:
     name = classifier.name
-    if classifier.record is None:
-        why = f"{name}.json does not lie beside the model"
-    else:
-        why = f"it was trained on other faces, {classifier.record['data']['file']}"
     return (
         f"what {name} held out of {faces.path} is not known, and rows it was trained on are no "
-        f"test: {why}; name a --split"
+        f"test: {classifier.unknown or 'it was trained on other faces'}; name a --split"
     )
 
 
 def validation_rows(faces: Faces, classifier: Classifier) -> np.ndarray | None:
     """The rows the model held out, known again by their content; None if that cannot be known."""
+    if classifier.record is None or faces.labels is None:
+        return None
+    held_out = classifier.record["split"]
     try:
-        held_out = classifier.record["split"]
-        rows = np.array(held_out["validation_rows"])
-        same = utils.sha256_of_rows(faces, rows) == held_out["validation_sha256"]
-    except (TypeError, KeyError, IndexError):
+        rows = np.array(held_out["validation_rows"], np.int64)
+        same = splits.sha256_of_rows(faces, rows) == held_out["validation_sha256"]
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return rows if same else None
 
 
-def seen_in_training(faces: Faces, classifier: Classifier, rows: np.ndarray) -> np.ndarray | None:
-    """Which of `rows` show a picture that the model was trained on, bool (m,); None if unknown."""
+def training_rows(faces: Faces, classifier: Classifier) -> np.ndarray | None:
+    """The rows the model was trained on, known again by their content; None if not all are here."""
     held_out = validation_rows(faces, classifier)
     if held_out is None:
         return None
-    trained_on = np.arange(len(faces.images))
-    if faces.usage is not None:
-        trained_on = utils.rows_of_usage(faces, "Training")
-    trained_on = np.setdiff1d(trained_on, held_out)
-    group = utils.first_copy(faces.images)
+    for candidates in (splits.rows_of_usage(faces, "Training"), np.arange(len(faces.images))):
+        rows = np.setdiff1d(candidates, held_out)
+        if splits.sha256_of_rows(faces, rows) == classifier.record["split"]["training_sha256"]:
+            return rows
+    return None
+
+
+def seen_in_training(faces: Faces, classifier: Classifier, rows: np.ndarray) -> np.ndarray | None:
+    """Which of `rows` show a picture that the model was trained on, bool (m,); None if unknown."""
+    trained_on = training_rows(faces, classifier)
+    if trained_on is None:
+        return None
+    group = splits.first_copy(faces.images)
     return np.isin(group[rows], group[trained_on])
+
+
+def mark_drawn(faces: Faces, classifier: Classifier) -> Faces:
+    """A model that was trained on drawn faces tells as little of real ones as drawn faces do."""
+    if classifier.record is not None and classifier.record["data"]["drawn"] and not faces.drawn:
+        print(f"*** {classifier.name} was trained on DRAWN FACES, not photographs. ***")
+        return faces._replace(drawn=True)
+    return faces
 
 
 def logits_model(model: keras.Model) -> keras.Model:

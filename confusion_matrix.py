@@ -30,7 +30,9 @@ from sklearn.metrics import classification_report
 
 import calibration
 import classifier as classifiers
+import fer2013_csv
 import ferplus
+import splits
 from utils import CLASSES, Faces, InputError
 from scores import compare_models, confusion_counts, interval, measure, ratios
 
@@ -170,18 +172,18 @@ def plot_mistakes(mistakes: pd.DataFrame, images: np.ndarray, title: str) -> Fig
 def submit(path: Path, faces: Faces, model: classifiers.Classifier) -> dict:
     """Write the homework's `id,label` for all rows; ids are those of the CSV if it has any."""
     predicted = classifiers.predict(model, faces.images).argmax(axis=1)
-    table = pd.read_csv(faces.path, skipinitialspace=True, usecols=lambda name: name == "id")
-    ids = table["id"] if "id" in table else np.arange(len(predicted))
+    ids = fer2013_csv.read_ids(faces.path) or np.arange(len(predicted))
     text = pd.DataFrame({"id": ids, "label": predicted}).to_csv(index=False)
     utils.write_text(path, text)
     print(f"wrote {path}, {len(predicted):,} predictions of {model.name}")
     return {"rows": len(predicted)}
 
 
-def calibrate(args: Args, faces: Faces, model, probabilities, labels) -> tuple[np.ndarray, str]:
+def calibrate(args: Args, faces: Faces, model, images, probabilities, labels) -> tuple:
     """Probabilities at a temperature that was fitted elsewhere, and where that was."""
-    if args.split in ("validation", "PublicTest"):
-        scaled = calibration.cross_fitted(probabilities, labels, args.seed)
+    if args.split in ("validation", "PublicTest") and len(labels) >= 20:
+        group = splits.first_copy(images)
+        scaled = calibration.cross_fitted(probabilities, labels, group, args.seed)
         return scaled, "the other half"
     held_out = classifiers.validation_rows(faces, model)
     if held_out is None or args.split == "all":
@@ -220,7 +222,7 @@ def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tu
         mirrored = classifiers.predict(model, images[:, :, ::-1])
         record["flip"] = measure(labels, (probabilities + mirrored).argmax(axis=1))
     variants = {"as it is": probabilities}
-    scaled, fitted_on = calibrate(args, faces, model, probabilities, labels)
+    scaled, fitted_on = calibrate(args, faces, model, images, probabilities, labels)
     if fitted_on:
         variants[f"at a temperature fitted on {fitted_on}"] = scaled
     curves = {name: calibration.reliability(p, labels) for name, p in variants.items()}
@@ -270,9 +272,11 @@ def leave_figures(args: Args, faces: Faces, rows: np.ndarray, record: dict, draw
 
 def main(args: Args) -> dict:
     """Judge the model as `args` say; returns the record written beside the matrix."""
+    utils.check_limits(args, {"seed": (0, 2**31 - 1)})
     faces = utils.load_faces(args.data)
     default = utils.folder(args.models_dir, faces) / "compact.keras"
     model = classifiers.load_classifier(args.model or default, args.input_range)
+    faces = classifiers.mark_drawn(faces, model)
     if args.submission:
         return submit(args.submission, faces, model)
     if faces.labels is None:

@@ -52,12 +52,15 @@ def parse_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | N
             while lines := stream.readlines(BLOCK_BYTES):
                 blocks.append(pool.submit(_parse_block, path, header, lines, row, line))
                 row += sum(not _is_blank(text) for text in lines)
+                whole = lines[-1].endswith(b"\n")
                 line += len(lines)
             parsed = [block.result() for block in blocks]
         except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is damaged or cut short ({error}); fetch it again") from None
     if row == 1:
         raise InputError(f"{path} has a header but no rows; is the download complete?")
+    if header[-1] == "pixels" and not whole:
+        print(f"warning: {path} ends without a newline; if it was cut, its last pixel may be short")
     images, labels, usage = (np.concatenate(parts) for parts in zip(*parsed, strict=True))
     return (
         images,
@@ -83,6 +86,7 @@ def _open_csv(path: Path) -> BinaryIO:
     try:
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+        names = [name for name in names if not is_hidden(name)]
         if len(names) != 1:
             held = ", ".join(names) or "none"
             raise InputError(f"{path} must hold one .csv, not {held}; unpack it, name the CSV")
@@ -91,16 +95,43 @@ def _open_csv(path: Path) -> BinaryIO:
         raise InputError(f"{path}: cannot unpack it ({error}); unpack it by hand") from None
 
 
-def _read_header(path: Path, line: bytes) -> list[str]:
-    """The meaning of each column, "" for one that has none here."""
+def is_hidden(name: str) -> bool:
+    """Whether a path is one of those that a Mac adds to archives, or hidden otherwise."""
+    return any(part == "__MACOSX" or part.startswith(".") for part in Path(name).parts)
+
+
+def _column_names(path: Path, line: bytes) -> list[str]:
     if not line:
         raise InputError(f"{path} is empty; fetch it again")
+    if b"\r" in line.rstrip(b"\r\n"):
+        raise InputError(f"{path} ends its lines with CR alone; save it with LF or CRLF line ends")
     try:
         if b"\0" in line:
             raise ValueError
-        names = [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig").split(",")]
+        return [name.strip(' \t\r\n"').lower() for name in line.decode("utf-8-sig").split(",")]
     except ValueError:
         raise InputError(f"{path} is not a CSV in UTF-8; name a CSV, or save it as UTF-8") from None
+
+
+def read_ids(path: Path) -> list[str] | None:
+    """The column `id` of a CSV that `parse_csv` accepts, as text; None if it has none.
+
+    Raises InputError for a row without an id.
+    """
+    with _open_csv(path) as stream:
+        names = _column_names(path, stream.readline(1 << 16))
+        if "id" not in names:
+            return None
+        rows = [line.rstrip(b"\r\n") for line in stream if not _is_blank(line)]
+    ids = [_unquote(row.split(b",")[names.index("id")]).decode() for row in rows]
+    if not all(ids):
+        raise InputError(f"{path}, row {ids.index('') + 1}: no id; mend or delete the row")
+    return ids
+
+
+def _read_header(path: Path, line: bytes) -> list[str]:
+    """The meaning of each column, "" for one that has none here."""
+    names = _column_names(path, line)
     header = [COLUMNS.get(name, "") for name in names]
     for meaning in ("pixels", "label", "usage"):
         if header.count(meaning) > 1:

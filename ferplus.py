@@ -23,52 +23,59 @@ def read_votes(path: Path, faces: Faces) -> np.ndarray:
     """
     try:
         table = pd.read_csv(path)
-        votes = table[[*EMOTIONS, *OTHERS]].to_numpy(np.int64)
+        votes = table[[*EMOTIONS, *OTHERS]].to_numpy(np.float64)
         usage = table["Usage"]
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path} is not FER+'s fer2013new.csv: {reason}") from None
+    wrong = ~((votes >= 0) & (votes <= 10) & (votes == np.round(votes))).all(axis=1)
+    if wrong.any():
+        raise InputError(f"{path}, row {wrong.argmax() + 1}: votes are whole numbers in 0..10")
     if faces.usage is None or not np.array_equal(usage, np.array(USAGES)[faces.usage]):
         raise InputError(
             f"{path} has other rows than {faces.path} (compared by number and Usage); "
             "name the fer2013.csv in its original order"
         )
-    return votes
+    return votes.astype(np.int64)
 
 
 def compare(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> dict:
     """How model, label and crowd agree; votes (n, 10), labels and predicted (n,).
 
-    `by_agreement`: accuracy against the label by the largest number of taggers who agree.
-    `where_the_model_errs`: whom a clear majority sides with where the model contradicts the label.
+    The crowd's answer is what more taggers said than anything else; where two answers tie it has
+    none. `by_agreement`: accuracy against the label by the number of taggers who agree.
     """
     agreement = votes.max(axis=1)
-    crowd = np.where((votes == agreement[:, None]).sum(axis=1) == 1, votes.argmax(axis=1), -1)
+    clear = (votes == agreement[:, None]).sum(axis=1) == 1
+    crowd = np.where(clear, votes.argmax(axis=1), -1)
     correct = predicted == labels
     table = pd.DataFrame({"agreement": agreement, "correct": correct})
     by_agreement = table.groupby("agreement")["correct"].agg(["size", "mean"])
-    wrong = ~correct
     return {
-        "label_is_the_crowds": float(np.mean(crowd == labels)),
-        "prediction_is_the_crowds": float(np.mean(crowd == predicted)),
+        "faces": len(labels),
+        "crowd_has_an_answer": int(clear.sum()),
+        "crowd_agrees_with_label": int(np.sum(crowd == labels)),
+        "crowd_agrees_with_model": int(np.sum(crowd == predicted)),
         "by_agreement": {
             str(level): {"faces": int(row["size"]), "accuracy": float(row["mean"])}
             for level, row in by_agreement.iterrows()
         },
         "where_the_model_errs": {
-            "faces": int(wrong.sum()),
-            "crowd_sides_with_model": int(np.sum(wrong & (crowd == predicted))),
-            "crowd_sides_with_label": int(np.sum(wrong & (crowd == labels))),
+            "faces": int(np.sum(~correct)),
+            "crowd_sides_with_model": int(np.sum(~correct & (crowd == predicted))),
+            "crowd_sides_with_label": int(np.sum(~correct & (crowd == labels))),
         },
     }
 
 
 def describe(comparison: dict) -> list[str]:
     """What `compare` found, in words."""
-    errs = comparison["where_the_model_errs"]
+    errs, answered = comparison["where_the_model_errs"], max(comparison["crowd_has_an_answer"], 1)
     return [
-        f"FER+'s crowd agrees with the label on {comparison['label_is_the_crowds']:.1%}, with the "
-        f"model on {comparison['prediction_is_the_crowds']:.1%}.",
+        f"FER+'s crowd has one answer for {comparison['crowd_has_an_answer']:,} of "
+        f"{comparison['faces']:,} faces, and there agrees with the label on "
+        f"{comparison['crowd_agrees_with_label'] / answered:.1%}, with the model on "
+        f"{comparison['crowd_agrees_with_model'] / answered:.1%}.",
         f"On the {errs['faces']:,} faces where the model contradicts the label, the crowd sides "
         f"with the model {errs['crowd_sides_with_model']:,} times, with the label "
         f"{errs['crowd_sides_with_label']:,} times.",

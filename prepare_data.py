@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 import utils
 import fer2013_csv
+import splits
 from utils import CLASSES, USAGES, Faces, InputError
 
 
@@ -69,7 +70,9 @@ def find(source: Path, scratch: Path) -> Path:
     """
     if source.is_file() and zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            if sum(name.lower().endswith(".csv") for name in archive.namelist()) == 1:
+            names = [n.lower() for n in archive.namelist() if not fer2013_csv.is_hidden(n)]
+            images = any(name.endswith(IMAGES) for name in names)
+            if not images and sum(name.endswith(".csv") for name in names) == 1:
                 return source  # read as it is
             try:
                 archive.extractall(scratch)
@@ -78,7 +81,10 @@ def find(source: Path, scratch: Path) -> Path:
         source = scratch
     if not source.is_dir():
         return source
-    tables = sorted(source.rglob("*.csv"))
+    visible = [path for path in source.rglob("*") if not is_hidden(path, source)]
+    if any(path.suffix.lower() in IMAGES for path in visible):
+        return source
+    tables = sorted(path for path in visible if path.suffix.lower() == ".csv")
     for name in ("fer2013.csv", "icml_face_data.csv"):
         named = [table for table in tables if table.name == name]
         if len(named) == 1:
@@ -91,6 +97,10 @@ def find(source: Path, scratch: Path) -> Path:
     return source
 
 
+def is_hidden(path: Path, folder: Path) -> bool:
+    return fer2013_csv.is_hidden(str(path.relative_to(folder)))
+
+
 def read_image_folder(folder: Path) -> Faces:
     """Read [<split>/]<class>/<image> below `folder`, in the order of the numbers in file names.
 
@@ -99,9 +109,13 @@ def read_image_folder(folder: Path) -> Faces:
     classes = {name: label for label, names in enumerate(CLASS_FOLDERS) for name in names}
     found = []
     for path in folder.rglob("*"):
-        if path.suffix.lower() not in IMAGES or path.name.startswith("."):
+        if path.is_dir() or is_hidden(path, folder) or path.name in ("Thumbs.db", "desktop.ini"):
             continue
         label = classes.get(path.parent.name.lower())
+        if path.suffix.lower() not in IMAGES:
+            if label is None:
+                continue  # a README or the like
+            raise InputError(f"{path} is none of {', '.join(IMAGES)}; convert it or move it away")
         if label is None:
             known = ", ".join(names[-1] for names in CLASS_FOLDERS)
             raise InputError(
@@ -135,24 +149,26 @@ def read_image(path: Path) -> np.ndarray:
             if image.size != (48, 48):
                 width, height = image.size
                 raise InputError(f"{path} is {width} x {height}, not 48 x 48; crop and resize it")
+            if image.mode[0] in "IF":  # converting would clip them
+                raise InputError(f"{path} has more than 8 bits a pixel; convert it to 8 bits")
             return np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(f"{path} is not a readable image ({error}); replace it") from None
 
 
 def describe(faces: Faces) -> str:
-    """Rows by split and class, copies in and across splits, conflicting labels, blank images."""
+    """Rows by split and class, copies in and across by_split, conflicting labels, blank images."""
     if faces.usage is None:
-        splits = {"the file": np.arange(len(faces.images))}
+        by_split = {"the file": np.arange(len(faces.images))}
     else:
-        splits = {name: utils.rows_of_usage(faces, name) for name in USAGES}
-        splits = {name: rows for name, rows in splits.items() if len(rows)}
+        by_split = {name: splits.rows_of_usage(faces, name) for name in USAGES}
+        by_split = {name: rows for name, rows in by_split.items() if len(rows)}
     lines = []
     if faces.labels is not None:
-        counts = [np.bincount(faces.labels[r], minlength=len(CLASSES)) for r in splits.values()]
-        lines.append(pd.DataFrame(counts, list(splits), CLASSES).to_string())
+        counts = [np.bincount(faces.labels[r], minlength=len(CLASSES)) for r in by_split.values()]
+        lines.append(pd.DataFrame(counts, list(by_split), CLASSES).to_string())
     lines.append(f"{len(faces.images):,} rows")
-    group = utils.first_copy(faces.images)
+    group = splits.first_copy(faces.images)
 
     def conflicts(*parts: np.ndarray) -> str:
         if faces.labels is None:
@@ -161,16 +177,16 @@ def describe(faces: Faces) -> str:
         pictures = pd.Series(faces.labels[rows]).groupby(group[rows]).nunique()
         return f"; {np.sum(pictures > 1):,} pictures with conflicting labels"
 
-    for name, rows in splits.items():
+    for name, rows in by_split.items():
         copies = len(rows) - len(np.unique(group[rows]))
         lines.append(f"{name}: {copies:,} rows are copies of another{conflicts(rows)}")
-    for (name, rows), (other, other_rows) in itertools.combinations(splits.items(), 2):
+    for (name, rows), (other, other_rows) in itertools.combinations(by_split.items(), 2):
         shared = np.isin(group[other_rows], group[rows])
         also = other_rows[shared], rows[np.isin(group[rows], group[other_rows])]
         lines.append(f"{other}: {shared.sum():,} rows also stand in {name}{conflicts(*also)}")
     blank = int((faces.images.std(axis=(1, 2)) < 1).sum())
     lines.append(f"blank images (standard deviation below 1): {blank:,}")
-    if "Test" in splits:
+    if "Test" in by_split:
         lines.append("Usage Test: PublicTest and PrivateTest are merged and cannot be told apart")
     return "\n".join(lines)
 
@@ -179,7 +195,7 @@ def drop_leaks(faces: Faces) -> Faces:
     """Without the Training rows whose picture also stands in another split."""
     if faces.usage is None:
         raise InputError(f"{faces.path} has no Usage, so no test rows to leak; drop --drop-leaks")
-    group = utils.first_copy(faces.images)
+    group = splits.first_copy(faces.images)
     training = faces.usage == USAGES.index("Training")
     keep = ~(training & np.isin(group, group[~training]))
     labels = None if faces.labels is None else faces.labels[keep]
@@ -207,11 +223,14 @@ def main(args: Args) -> dict:
         raise InputError(f"{args.output} exists; add --overwrite to replace it, or --report-only")
     source = download(args.kaggle) if args.kaggle else args.source
     with tempfile.TemporaryDirectory() as scratch:
-        found = find(source, Path(scratch))
-        if found.is_dir():
-            faces = read_image_folder(found)
-        else:
-            faces = Faces(found, "", *fer2013_csv.parse_csv(found))  # leaves no cache beside it
+        try:
+            found = find(source, Path(scratch))
+            if found.is_dir():
+                faces = read_image_folder(found)
+            else:
+                faces = Faces(found, "", *fer2013_csv.parse_csv(found))  # leaves no cache beside it
+        except InputError as error:
+            raise InputError(str(error).replace(scratch, str(source))) from None
     if faces.drawn:
         raise InputError(f"{source} holds drawn faces; pass it to the scripts with --data as it is")
     print(describe(faces))

@@ -287,9 +287,11 @@ def judge(args: Args, faces: Faces, rows, classifier, predicted: np.ndarray, tit
 
 def main(args: Args) -> dict:
     """Make the maps, judge them, write figures; returns the record written beside them."""
+    utils.check_limits(args, LIMITS)
     faces = utils.load_faces(args.data)
     default = utils.folder(args.models_dir, faces) / "compact.keras"
     classifier = classifiers.load_classifier(args.model or default, args.input_range)
+    faces = classifiers.mark_drawn(faces, classifier)
     classifier = classifier._replace(model=classifiers.logits_model(classifier.model))
     name, folder = classifier.name, utils.folder(args.figures_dir, faces)
     record = utils.provenance(args, faces) | {"model": name, "split": args.split}
@@ -341,6 +343,15 @@ def main(args: Args) -> dict:
 
 
 CONTROLS = ("random", "sobel")
+LIMITS = {
+    "keep": (0.001, 1),
+    "noise": (0, 10),
+    "samples": (1, 10**5),
+    "steps": (1, 1024),
+    "patch": (1, SIDE),
+    "faces": (0, 10**6),
+    "seed": (0, 2**31 - 1),
+}
 CHECKED = 32  # faces of the randomisation check, which makes all maps again for every layer
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import utils
+import splits
 
 with utils.quiet_stderr():
     import keras
@@ -201,7 +202,7 @@ def main(args: Args) -> dict:
     args = replace(args, name=args.name or args.net + ("" if args.augment else "_no_augment"))
     training.check(args)
     faces = utils.load_faces(args.data)
-    train_rows, validation_rows = utils.split(faces, args.validation_fraction, args.seed)
+    train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
     training.make_repeatable(args.seed)
     if args.net == "report":
         model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import utils
+import splits
 
 with utils.quiet_stderr():
     import keras
@@ -115,27 +116,41 @@ def plot_comparison(histories: dict[str, pd.DataFrame], title: str) -> Figure:
 
 
 def find_cnn(folder: Path, name: str) -> str:
-    """The CNN to compare with: `name`, else the first of CNNS with a history, else "".
+    """The CNN to compare with: `name`, else the first of CNNS that left a record, else "".
 
-    Raises utils.InputError when `name` has no history.
+    Raises utils.InputError when `name` left none.
     """
     for candidate in (name,) if name else CNNS:
-        if (folder / f"{candidate}.csv").exists():
+        if name or (folder / f"{candidate}.json").exists():
+            read_run(folder, candidate)
             return candidate
-    if name:
-        raise utils.InputError(f"{folder / name}.csv does not exist; train that CNN first")
     return ""
+
+
+def read_run(folder: Path, name: str) -> tuple[pd.DataFrame, str]:
+    """History and held-out rows' SHA-256 of a finished run. Raises InputError if it left none."""
+    try:
+        record = json.loads((folder / f"{name}.json").read_text())
+        history = pd.read_csv(folder / f"{name}.csv")
+        history[["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "seconds"]]
+        return history, record["split"]["validation_sha256"]
+    except FileNotFoundError as error:
+        raise utils.InputError(f"{error.filename} does not exist; train {name} first") from None
+    except (ValueError, LookupError, TypeError):
+        raise utils.InputError(
+            f"{folder / name}.json or .csv is damaged; train {name} again"
+        ) from None
 
 
 def compare(models_dir: Path, names: list[str]) -> tuple[dict[str, pd.DataFrame], str]:
     """The recorded histories of `names` and a title that says what they show."""
-    histories = {name: pd.read_csv(models_dir / f"{name}.csv") for name in names}
-    records = [json.loads((models_dir / f"{name}.json").read_text()) for name in names]
+    runs = {name: read_run(models_dir, name) for name in names}
+    histories = {name: history for name, (history, _) in runs.items()}
     title = "Best validation accuracy: " + ", ".join(
         f"{name} {history['val_accuracy'].max():.1%} in {len(history)} epochs"
         for name, history in histories.items()
     )
-    if len({record["split"]["validation_sha256"] for record in records}) > 1:
+    if len({held_out for _, held_out in runs.values()}) > 1:
         title += "\nNot the same validation faces: train them on one file with one seed"
     return histories, title
 
@@ -147,11 +162,10 @@ def main(args: Args) -> dict:
     models_dir = utils.folder(args.models_dir, faces)
     cnn = find_cnn(models_dir, args.cnn)
     if args.compare_only:
-        if not (models_dir / f"{args.name}.json").exists():
-            raise utils.InputError(f"{models_dir / args.name}.json does not exist; train it first")
+        read_run(models_dir, args.name)
         record = json.loads((models_dir / f"{args.name}.json").read_text())
     else:
-        train_rows, validation_rows = utils.split(faces, args.validation_fraction, args.seed)
+        train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
         training.make_repeatable(args.seed)
         model = build_dnn(args.width, args.dropout)
         model.compile(

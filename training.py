@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import utils
+import splits
 from utils import Faces, InputError
 from batches import evaluation_batches, training_batches
 
@@ -37,13 +38,26 @@ def make_repeatable(seed: int) -> None:
 
 def check(args) -> None:
     """Raise InputError for numbers and names that no run can have."""
-    for name in ("epochs", "batch_size", "patience"):
-        if getattr(args, name) < 1:
-            raise InputError(
-                f"--{name.replace('_', '-')} is {getattr(args, name)}; give at least 1"
-            )
-    if Path(args.name).name != args.name:
+    utils.check_limits(args, LIMITS)
+    if Path(args.name).name != args.name or args.name.startswith("."):
         raise InputError(f"--name {args.name} is no file name; --models-dir names another folder")
+
+
+LIMITS = {
+    "validation_fraction": (0.001, 0.999),
+    "width": (1, 8192),
+    "dropout": (0, 0.99),
+    "epochs": (1, 10**6),
+    "patience": (1, 10**6),
+    "batch_size": (1, 10**5),
+    "learning_rate": (0, 1000),
+    "label_smoothing": (0, 0.99),
+    "weight_decay": (0, 1),
+    "shift": (0, 1),
+    "rotation": (0, 180),
+    "zoom": (0, 0.99),
+    "seed": (0, 2**31 - 1),
+}
 
 
 class SaveState(keras.callbacks.Callback):
@@ -80,19 +94,28 @@ class SaveState(keras.callbacks.Callback):
             with np.load(self.path) as stored:
                 arrays = dict(stored)
             state = json.loads(str(arrays["state"]))
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path} is damaged ({error}); --fresh starts over") from None
+            found = state["configuration"]
+            history = state["history"]
+        except (LookupError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise self.damaged(error) from None
         for name, value in self.configuration.items():
-            stored = state["configuration"].get(name)
-            if stored != value:
+            if found.get(name) != value:
                 raise InputError(
                     f"{self.path} is of an unfinished run with another configuration ({name} "
-                    f"{stored} there, {value} here); run that to its end, or start over: --fresh"
+                    f"{found.get(name)} there, {value} here); run that to its end, or start over: "
+                    "--fresh"
                 )
-        for i, variable in enumerate(self.variables()):
-            variable.assign(arrays[f"variable_{i}"])
-        self.best_weights = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
-        self.history = state["history"]
+        try:
+            best = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
+            for i, variable in enumerate(self.variables()):
+                variable.assign(arrays[f"variable_{i}"])
+        except (LookupError, ValueError) as error:
+            raise self.damaged(error) from None
+        self.best_weights, self.history = best, history
+
+    def damaged(self, error: Exception) -> InputError:
+        why = " ".join(str(error).split())[:80]
+        return InputError(f"{self.path} is damaged ({why}); --fresh starts over")
 
     def best(self) -> dict:
         """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
@@ -111,6 +134,10 @@ class SaveState(keras.callbacks.Callback):
         self.history.append(
             row | {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
         )
+        if not np.isfinite(row["loss"]):
+            raise InputError(
+                f"the loss is {row['loss']} in epoch {epoch + 1}; lower the learning rate"
+            )
         if self.best()["epoch"] == epoch + 1:
             self.best_weights = self.model.get_weights()
         self.save()
@@ -137,7 +164,12 @@ def train(
     configuration = {k: v for k, v in record["arguments"].items() if k not in ignored}
     configuration["data"] = faces.sha256
     configuration["model"] = hashlib.sha256(model.to_json().encode()).hexdigest()[:12]
-    path = utils.folder(args.models_dir, faces) / f"{args.name}.state.npz"
+    models_dir = utils.folder(args.models_dir, faces)
+    utils.folder(args.figures_dir, faces).mkdir(parents=True, exist_ok=True)
+    utils.refuse_inputs(*(models_dir / f"{args.name}{end}" for end in (".keras", ".csv", ".txt")))
+    path = models_dir / f"{args.name}.state.npz"
+    for leftover in models_dir.glob(f".{args.name}.state.*.npz"):
+        leftover.unlink(missing_ok=True)  # of a run that was killed while it wrote
     state = SaveState(path, model, configuration, args.patience)
     if args.fresh or not path.exists():
         state.save()  # a full disk or a folder without permission shows now, not after an epoch
@@ -194,16 +226,17 @@ def train(
         "split": {
             "method": "stratified by label, copies of a picture kept together",
             "training_rows": len(train_rows),
+            "training_sha256": splits.sha256_of_rows(faces, train_rows),
+            "validation_sha256": splits.sha256_of_rows(faces, validation_rows),
             "validation_rows": validation_rows.tolist(),
-            "validation_sha256": utils.sha256_of_rows(faces, validation_rows),
         },
     }
-    public_rows = utils.rows_of_usage(faces, "PublicTest")
+    public_rows = splits.rows_of_usage(faces, "PublicTest")
     if len(public_rows):
         scores = model.evaluate(evaluation_batches(faces, public_rows), verbose=0, return_dict=True)
         record["metrics"]["public_test_accuracy"] = scores["accuracy"]
     leave_artefacts(args, model, faces, history, record)
-    path.unlink()
+    path.unlink(missing_ok=True)
     return record
 
 
@@ -219,6 +252,7 @@ def leave_artefacts(args, model: keras.Model, faces: Faces, history: pd.DataFram
     numbers = history.to_csv(index=False)
     utils.write_text(models_dir / f"{args.name}.txt", layer_table(model))
     save_model(model, models_dir / f"{args.name}.keras")
+    record["model_sha256"] = utils.sha256_of_file(models_dir / f"{args.name}.keras")
     utils.write_text(models_dir / f"{args.name}.csv", numbers)
     utils.write_json(models_dir / f"{args.name}.json", record)
     figure = plot_history(history, record["best_epoch"], utils.headline(faces, title))

@@ -21,15 +21,18 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.model_selection import train_test_split
 
-from fer2013_csv import CLASSES, SIDE, USAGES, InputError, parse_csv
+from fer2013_csv import CLASSES as CLASSES
+from fer2013_csv import SIDE, InputError, parse_csv
+from fer2013_csv import USAGES as USAGES
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else each run opens with CUDA's complaints
 
 ROOT = Path(__file__).resolve().parent
 FER2013 = ROOT / "data" / "fer2013.csv"
 SAMPLE = ROOT / "data" / "sample_faces.csv"
+CACHE_VERSION = 1  # raise it when the cache or the parser changes
+inputs: set[Path] = set()  # files that this run has read, and must not overwrite
 
 
 class Faces(NamedTuple):
@@ -51,10 +54,18 @@ def run(main: Callable, args) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror or error}; what was there before is untouched")
+        sys.exit(f"error: {where}{error.strerror or error}")
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
+
+
+def check_limits(args, limits: dict[str, tuple[float, float]]) -> None:
+    """Raise InputError if an argument lies outside of its (least, greatest), or is not a number."""
+    for name, (low, high) in limits.items():
+        value = getattr(args, name, low)
+        if not low <= value <= high:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; give {low:g} to {high:g}")
 
 
 @contextlib.contextmanager
@@ -86,11 +97,12 @@ def load_faces(path: Path | None = None) -> Faces:
             import sample_faces  # here, since it imports this module
 
             sample_faces.main(sample_faces.Args(figures_dir=ROOT / "figures" / "sample"))
+    inputs.add(path.resolve())
     state = _state_on_disk(path)
     faces = _read_cache(path, state)
     if faces is None:
         with ThreadPoolExecutor(1) as pool:
-            sha256 = pool.submit(_sha256, path)
+            sha256 = pool.submit(sha256_of_file, path)
             arrays = parse_csv(path)
             faces = Faces(path, sha256.result(), *arrays)
         if _state_on_disk(path) != state:
@@ -101,7 +113,7 @@ def load_faces(path: Path | None = None) -> Faces:
     return faces
 
 
-def _sha256(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
     if not path.is_file():  # parse_csv says what is wrong
         return ""
     with path.open("rb") as stream:
@@ -130,8 +142,10 @@ def _read_cache(path: Path, state: list[int]) -> Faces | None:
     except (OSError, ValueError):
         return None  # absent, or half-written
     header = json.loads(header)
+    if header.get("version") != CACHE_VERSION:
+        return None
     unchanged = header["state"] == state and header["settled"] and os.name == "posix"
-    if not unchanged and header["sha256"] != _sha256(path):
+    if not unchanged and header["sha256"] != sha256_of_file(path):
         return None
     rows = header["rows"]
     images, content = np.split(content, [rows * SIDE * SIDE])
@@ -152,6 +166,7 @@ def _read_cache(path: Path, state: list[int]) -> Faces | None:
 def _write_cache(faces: Faces, state: list[int]) -> None:
     arrays = [array.ravel() for array in faces[2:5] if array is not None]
     header = {
+        "version": CACHE_VERSION,
         "rows": len(faces.images),
         "labels": faces.labels is not None,
         "usage": faces.usage is not None,
@@ -176,58 +191,6 @@ def _write_cache(faces: Faces, state: list[int]) -> None:
         write_whole(_cache_path(faces.path), write)
 
 
-# Splitting
-
-
-def rows_of_usage(faces: Faces, usage: str) -> np.ndarray:
-    """Row numbers, int64 (m,), of one Usage; none where the file has no such column."""
-    if faces.usage is None:
-        return np.empty(0, np.int64)
-    return np.flatnonzero(faces.usage == USAGES.index(usage))
-
-
-def first_copy(images: np.ndarray) -> np.ndarray:
-    """For each image the position of the first one equal to it, int64 (n,)."""
-    first: dict[bytes, int] = {}
-    return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)], int)
-
-
-def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to train on and to hold out, sorted, among Usage Training if there is a Usage.
-
-    Pictures are split, not rows, for FER2013 has 1,236 copies among its Training rows: all copies
-    of one stand on one side. Stratified by label; the share of rows is `validation_fraction` up to
-    the luck of the copies. Raises InputError for faces without labels or too few of a class.
-    """
-    if faces.labels is None:
-        raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
-    rows = np.arange(len(faces.labels))
-    if faces.usage is not None:
-        rows = rows_of_usage(faces, "Training")
-    group = rows[first_copy(faces.images[rows])]
-    pictures = np.unique(group)
-    try:
-        _, held_out = train_test_split(
-            pictures,
-            test_size=validation_fraction,
-            stratify=faces.labels[pictures],
-            random_state=seed,
-        )
-    except ValueError as error:
-        counts = np.bincount(faces.labels[pictures], minlength=len(CLASSES)).tolist()
-        raise InputError(
-            f"{faces.path}: cannot hold out {validation_fraction:g} of its training pictures "
-            f"({counts} of the 7 classes): {error}"
-        ) from None
-    in_validation = np.isin(group, held_out)
-    return rows[~in_validation], rows[in_validation]
-
-
-def sha256_of_rows(faces: Faces, rows: np.ndarray) -> str:
-    """Of the pixels and labels of some rows: known again in whatever file they stand."""
-    return hashlib.sha256(faces.images[rows].tobytes() + faces.labels[rows].tobytes()).hexdigest()
-
-
 # Writing
 
 
@@ -242,15 +205,28 @@ def headline(faces: Faces, title: str) -> str:
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file and rename it to `path`, so that none is half-written."""
+    """Let `write` fill a temporary file and rename it to `path`, so that none is half-written.
+
+    Raises InputError rather than overwrite a file that this run has read.
+    """
+    refuse_inputs(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: Keras and matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         write(temporary)
         temporary.replace(path)
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_inputs(*paths: Path) -> None:
+    """Raise InputError if one of `paths`, to be written, is a file that this run has read."""
+    for path in paths:
+        if path.resolve() in inputs:
+            raise InputError(f"{path} is what is read, and would be overwritten; name another")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -259,7 +235,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, record: dict) -> None:
     """Indented JSON with each list of numbers on one line."""
-    text = json.dumps(record, indent=2)
+    text = json.dumps(record, indent=2, allow_nan=False)
     text = re.sub(r"\[[\d\s,.eE+-]+\]", lambda match: " ".join(match[0].split()), text)
     write_text(path, text + "\n")
 

@@ -1,5 +1,6 @@
 """The matrix is the right way round, the numbers are scikit-learn's, and no training row is a test."""
 
+import gzip
 import json
 import re
 from dataclasses import replace
@@ -145,7 +146,8 @@ def test_temperature_is_recovered_and_calibrates():
     probabilities, labels = overconfident()
     assert calibration.fit_temperature(probabilities, labels) == pytest.approx(3, rel=0.05)
     before = calibration.scores(probabilities, labels)
-    after = calibration.scores(calibration.cross_fitted(probabilities, labels, 0), labels)
+    rows = np.arange(len(labels))
+    after = calibration.scores(calibration.cross_fitted(probabilities, labels, rows, 0), labels)
     assert before["expected_calibration_error"] > 0.2 > 0.02 > after["expected_calibration_error"]
     assert after["negative_log_likelihood"] < before["negative_log_likelihood"]
     assert after["brier_score"] < before["brier_score"]
@@ -154,10 +156,11 @@ def test_temperature_is_recovered_and_calibrates():
 
 def test_no_row_is_judged_at_a_temperature_fitted_on_it():
     probabilities, labels = overconfident(2000)
-    scaled = calibration.cross_fitted(probabilities, labels, 0)
-    half = np.random.default_rng(0).permutation(2000) % 2 == 0
+    group = np.minimum(np.arange(2000), 1500)  # the last 500 show the same picture
+    scaled = calibration.cross_fitted(probabilities, labels, group, 0)
+    half = (np.random.default_rng(0).permutation(2000) % 2 == 0)[group]
     changed = np.where(half, (labels + 1) % 7, labels)
-    again = calibration.cross_fitted(probabilities, changed, 0)
+    again = calibration.cross_fitted(probabilities, changed, group, 0)
     np.testing.assert_array_equal(again[half], scaled[half])
     assert not np.allclose(again[~half], scaled[~half])
 
@@ -190,8 +193,9 @@ def test_ferplus_by_hand(tmp_path):
     votes[3, 9] = 10  # no face
     labels, predicted = np.array([3, 0, 0, 1]), np.array([3, 4, 6, 2])
     found = ferplus.compare(votes, labels, predicted)
-    assert found["label_is_the_crowds"] == 0.25
-    assert found["prediction_is_the_crowds"] == 0.5
+    assert found["crowd_has_an_answer"] == 3
+    assert found["crowd_agrees_with_label"] == 1
+    assert found["crowd_agrees_with_model"] == 2
     assert found["by_agreement"]["10"] == {"faces": 2, "accuracy": 0.5}
     assert found["by_agreement"]["7"] == {"faces": 1, "accuracy": 0.0}
     assert found["where_the_model_errs"] == {
@@ -215,6 +219,12 @@ def test_ferplus_must_have_the_same_rows(faces_csv, tmp_path):
     for wrong in (usage[:-1], usage[::-1]):
         with pytest.raises(InputError, match="has other rows"):
             ferplus.read_votes(ferplus_file(tmp_path / "votes.csv", wrong), faces)
+    table = pd.read_csv(ferplus_file(tmp_path / "votes.csv", usage))
+    for wrong in (-1, 2.5, 11, None):
+        table["fear"] = [0.0] * 9 + [wrong] + [0.0] * (len(table) - 10)
+        table.to_csv(tmp_path / "votes.csv", index=False)
+        with pytest.raises(InputError, match="row 10: votes are whole numbers"):
+            ferplus.read_votes(tmp_path / "votes.csv", faces)
     with pytest.raises(InputError, match=r"is not FER\+'s"):
         ferplus.read_votes(faces_csv, faces)
     with pytest.raises(InputError, match=r"is not FER\+'s"):
@@ -328,6 +338,51 @@ def test_mistakes_are_mistakes_and_the_surest_of_their_pair(trained, tmp_path):
         assert pair["probability"].is_monotonic_decreasing
 
 
+def test_record_of_another_model_is_not_believed(trained, tmp_path):
+    """As after a crash between NAME.keras and NAME.json: nothing is known then."""
+    other = copy_model(trained, tmp_path, record=True)
+    assert classifiers.load_classifier(other).record is not None
+    train_cnn.main(
+        train_cnn.Args(trained / "faces.csv", width=2, epochs=1, seed=1, name="new",
+                       models_dir=tmp_path, figures_dir=tmp_path)
+    )  # fmt: skip
+    other.write_bytes((tmp_path / "new.keras").read_bytes())
+    with pytest.raises(InputError, match=r"is the record of another other\.keras"):
+        confusion_matrix.main(args_for(trained, tmp_path, model=other))
+    for damage in ("", "{", "[1]", "{}", '{"split": {}, "data": {}}', "\xff"):
+        other.with_suffix(".json").write_text(damage, encoding="latin-1")
+        with pytest.raises(InputError, match="is damaged"):
+            confusion_matrix.main(args_for(trained, tmp_path, model=other))
+        assert classifiers.load_classifier(other).record is None
+
+
+def test_training_rows_are_known_by_content_not_by_usage(trained, tmp_path):
+    images, labels, usage, _ = fer2013_csv.parse_csv(trained / "faces.csv")
+    fer2013_csv.write_csv(tmp_path / "no_usage.csv", images, labels)
+    train_cnn.main(
+        train_cnn.Args(tmp_path / "no_usage.csv", width=2, epochs=1, name="all",
+                       models_dir=tmp_path, figures_dir=tmp_path)
+    )  # fmt: skip
+    model = tmp_path / "all.keras"
+    record = confusion_matrix.main(args_for(trained, tmp_path, model=model, split="PublicTest"))
+    held_out = json.loads((tmp_path / "all.json").read_text())["split"]["validation_rows"]
+    expected = np.setdiff1d(np.flatnonzero(usage == 1), held_out)
+    assert record["faces_seen_in_training"] >= len(expected) > 30
+
+
+def test_a_model_of_drawn_faces_does_not_write_over_real_results(trained, tmp_path, capsys):
+    images, labels, usage, _ = fer2013_csv.parse_csv(trained / "faces.csv")
+    fer2013_csv.write_csv(tmp_path / "drawn.csv", images, labels, usage, ["0"] * len(labels))
+    train_cnn.main(
+        train_cnn.Args(tmp_path / "drawn.csv", width=2, epochs=1,
+                       models_dir=tmp_path / "m", figures_dir=tmp_path / "m")
+    )  # fmt: skip
+    model = tmp_path / "m" / "sample" / "compact.keras"
+    confusion_matrix.main(args_for(trained, tmp_path / "f", model=model, split="PublicTest"))
+    assert "was trained on DRAWN FACES" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "f").iterdir()] == ["sample"]
+
+
 def copy_model(trained: Path, folder: Path, record: bool) -> Path:
     for suffix in (".keras", ".json") if record else (".keras",):
         (folder / f"other{suffix}").write_bytes(
@@ -382,7 +437,7 @@ def test_versus_ferplus_and_the_difference(trained, tmp_path):
         faces.labels[json.loads(other.with_suffix(".json").read_text())["split"]["validation_rows"]]
         == 3
     )
-    assert record["ferplus"]["label_is_the_crowds"] == pytest.approx(happy.mean())
+    assert record["ferplus"]["crowd_agrees_with_label"] == happy.sum()
 
 
 @pytest.mark.parametrize("ids", [True, False])
@@ -392,8 +447,9 @@ def test_submission(ids, trained, tmp_path):
     fer2013_csv.write_csv(path, images)
     if ids:
         lines = path.read_text().replace("pixels", "feature").splitlines()
-        numbers = ["id", *range(100, 130)]
-        path.write_text("".join(f"{n},{line}\n" for n, line in zip(numbers, lines, strict=True)))
+        numbers = [" ID ", *range(100, 130)]
+        text = "".join(f"{n},{line}\n" for n, line in zip(numbers, lines, strict=True))
+        path.write_bytes(gzip.compress(text.encode()))  # under a name that does not say so
     args = args_for(trained, tmp_path, data=path, submission=tmp_path / "out.csv")
     confusion_matrix.main(args)
     table = pd.read_csv(tmp_path / "out.csv")
@@ -403,9 +459,32 @@ def test_submission(ids, trained, tmp_path):
     np.testing.assert_array_equal(table["label"], classifiers.predict(model, images).argmax(axis=1))
     with pytest.raises(InputError, match="has no labels"):
         confusion_matrix.main(replace(args, submission=None))
+    content = path.read_bytes()
+    with pytest.raises(InputError, match="would be overwritten"):
+        confusion_matrix.main(replace(args, submission=path))
+    assert path.read_bytes() == content
+
+
+def test_rows_without_an_id_are_refused(tmp_path):
+    path = tmp_path / "test.csv"
+    pixels = " ".join(["7"] * 2304)
+    path.write_text(f"id,feature\n0,{pixels}\n,{pixels}\n")
+    with pytest.raises(InputError, match="row 2: no id"):
+        fer2013_csv.read_ids(path)
+
+
+def layers_of(inputs):
+    return keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
 
 
 def test_what_is_no_classifier_ends_in_one_line(trained, tmp_path):
+    inputs = keras.Input((48, 48, 1))
+    named = keras.Model(inputs, {"a": layers_of(inputs)})
+    named.save(tmp_path / "named.keras")
+    with pytest.raises(InputError, match="gives a dict"):
+        confusion_matrix.main(
+            args_for(trained, tmp_path, model=tmp_path / "named.keras", split="all")
+        )
     absent, text, unsafe, wrong = (
         tmp_path / f"{n}.keras" for n in ("absent", "text", "unsafe", "wrong")
     )

@@ -61,6 +61,7 @@ DIALECTS = {
     "upper case header": FER2013.replace(b"emotion,pixels", b"EMOTION,Pixels"),
     "gz": gzip.compress(FER2013),
     "zip": zipped(fer2013_csv=FER2013),
+    "zip made on a Mac": zipped(**{"fer2013_csv": FER2013, "__MACOSX/._fer2013_csv": b"resource"}),
     "zip with a note": zipped(fer2013_csv=FER2013, readme=b"hello"),
 }
 
@@ -160,6 +161,7 @@ BAD = {
     "label but no pixels": (b"emotion,Usage\n0,Training\n", "no column `pixels`"),
     "two pixel columns": (table("pixels,feature", PIXELS, PIXELS), "two columns for the pixels"),
     "two label columns": (table("emotion,label,pixels", LABELS, LABELS, PIXELS), "two columns for the label"),
+    "CR line ends": (FER2013.replace(b"\n", b"\r"), "ends its lines with CR alone"),
     "semicolons": (FER2013.replace(b",", b";"), "no column `pixels`"),
     "UTF-16": (FER2013.decode().encode("utf-16"), "is not a CSV in UTF-8"),
     "Latin-1 header": ("émotion,pixels\n".encode("latin-1"), "is not a CSV in UTF-8"),
@@ -317,7 +319,7 @@ def test_settled_file_is_not_even_hashed_again(faces_csv, monkeypatch):
     monkeypatch.setattr(utils.time, "time_ns", lambda: real() + 10**9)
     utils.load_faces(faces_csv)
     forbid_parsing(monkeypatch)
-    monkeypatch.setattr(utils, "_sha256", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr(utils, "sha256_of_file", lambda path: pytest.fail("hashed again"))
     assert len(utils.load_faces(faces_csv).images) == 420
 
 
@@ -374,8 +376,28 @@ def test_damaged_cache_is_rebuilt(cached):
         cache.write_bytes(damage)
         faces = utils.load_faces(cached)
         np.testing.assert_array_equal(faces.images, images)
-        assert faces.sha256 == utils._sha256(cached)
+        assert faces.sha256 == utils.sha256_of_file(cached)
         assert not faces.drawn
+
+
+def test_cache_of_another_version_is_rebuilt(cached, monkeypatch):
+    monkeypatch.setattr(utils, "CACHE_VERSION", 0)
+    parsed = []
+    parse = utils.parse_csv
+    monkeypatch.setattr(utils, "parse_csv", lambda path: parsed.append(path) or parse(path))
+    utils.load_faces(cached)
+    utils.load_faces(cached)
+    assert len(parsed) == 1
+
+
+def test_a_file_that_may_be_cut_in_its_last_pixel_is_announced(tmp_path, capsys):
+    path = tmp_path / "train.csv"
+    path.write_bytes(DIALECTS["Kaggle train.csv"].rstrip(b"\n"))
+    utils.load_faces(path)
+    assert "ends without a newline" in capsys.readouterr().out
+    path.write_bytes(DIALECTS["Kaggle train.csv"])
+    utils.load_faces(path)
+    assert "ends without a newline" not in capsys.readouterr().out
 
 
 def test_folder_without_permission_costs_the_cache_only(faces_csv, monkeypatch):

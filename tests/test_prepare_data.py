@@ -47,6 +47,8 @@ def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
         with zipfile.ZipFile(source, "w") as archive:
             for path in base.rglob("*.png"):
                 archive.write(path, path.relative_to(base))
+            archive.writestr("labels.csv", "name,label\n")  # neither these hide the images
+            archive.writestr("__MACOSX/train/angry/._1.png", "resource")
     images, labels, usage, drawn = prepare(source, tmp_path / "out.csv")
     order = np.argsort(USAGE, kind="stable")  # split by split, each in the order of its numbers
     expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
@@ -158,6 +160,12 @@ def broken_folder(folder: Path, kind: str) -> None:
         (folder / "train" / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     elif kind == "text":
         (folder / "train" / "sad" / "bad.jpg").write_text("not an image")
+    elif kind == "gif":
+        face.save(folder / "train" / "sad" / "moving.gif")
+    elif kind == "16 bits":
+        Image.fromarray(IMAGES[0].astype(np.uint16) * 200).save(
+            folder / "train" / "sad" / "deep.png"
+        )
     elif kind == "stray":
         (folder / "sad").mkdir()
         face.save(folder / "sad" / "1.png")
@@ -170,6 +178,8 @@ def broken_folder(folder: Path, kind: str) -> None:
         ("size", "is 64 x 64, not 48 x 48"),
         ("damaged", "bad.png is not a readable image"),
         ("text", "bad.jpg is not a readable image"),
+        ("gif", "moving.gif is none of .png"),
+        ("16 bits", "more than 8 bits"),
         ("stray", "stands outside of train/ and test/"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 from conftest import make_faces
 
 import utils
+import splits
 from utils import Faces, InputError
 
 
@@ -18,7 +19,7 @@ def faces_with_copies(count: int, copies: int, seed: int = 0) -> Faces:
 
 
 def sides(faces: Faces, seed: int = 0, fraction: float = 0.1):
-    return utils.split(faces, fraction, seed)
+    return splits.split(faces, fraction, seed)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -76,5 +77,5 @@ def test_real_faces():
     train, validation = sides(faces)
     assert len(train) + len(validation) == 28_709
     assert len(validation) == pytest.approx(2_871, abs=60)
-    group = utils.first_copy(faces.images)
+    group = splits.first_copy(faces.images)
     assert not set(group[train]) & set(group[validation])

@@ -17,6 +17,7 @@ from conftest import ROOT, make_faces
 
 import utils
 import fer2013_csv
+import splits
 import train_cnn
 import train_dnn
 import training
@@ -72,7 +73,7 @@ def test_a_run_leaves_its_artefacts(faces_csv, tmp_path):
     assert names == {"net_history.png", "net_history.csv"}
     assert json.loads((tmp_path / "models" / "net.json").read_text()) == record
     assert record["seed"] == record["arguments"]["seed"] == 7
-    assert record["data"]["sha256"] == utils._sha256(faces_csv)
+    assert record["data"]["sha256"] == utils.sha256_of_file(faces_csv)
     assert record["versions"]["keras"] == keras.__version__
     history = pd.read_csv(tmp_path / "models" / "net.csv")
     assert history["epoch"].tolist() == [1, 2]
@@ -81,12 +82,12 @@ def test_a_run_leaves_its_artefacts(faces_csv, tmp_path):
     # Whoever analyses the model finds the very rows, and the accuracy that the record claims.
     faces = utils.load_faces(faces_csv)
     rows = np.array(record["split"]["validation_rows"])
-    np.testing.assert_array_equal(rows, utils.split(faces, 0.1, 7)[1])
-    assert utils.sha256_of_rows(faces, rows) == record["split"]["validation_sha256"]
+    np.testing.assert_array_equal(rows, splits.split(faces, 0.1, 7)[1])
+    assert splits.sha256_of_rows(faces, rows) == record["split"]["validation_sha256"]
     model = keras.saving.load_model(tmp_path / "models" / "net.keras")
     for name, where in (
         ("validation", rows),
-        ("public_test", utils.rows_of_usage(faces, "PublicTest")),
+        ("public_test", splits.rows_of_usage(faces, "PublicTest")),
     ):
         predicted = model.predict(faces.images[where, ..., None], verbose=0).argmax(axis=1)
         accuracy = np.mean(predicted == faces.labels[where])
@@ -128,7 +129,12 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"patience": -1}, "--patience is -1"),
         ({"name": "a/b"}, "is no file name"),
-        ({"validation_fraction": 0.0}, "cannot hold out 0"),
+        ({"validation_fraction": 0.0}, "--validation-fraction is 0.0"),
+        ({"width": 0}, "--width is 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"name": ".."}, "is no file name"),
     ],
 )
 def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):
@@ -136,6 +142,37 @@ def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_pa
         train_cnn.main(small_args(faces_csv, tmp_path, **change))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
+    train_cnn.main(small_args(faces_csv, tmp_path))
+    before = content_of(tmp_path / "models")
+    with pytest.raises(InputError, match="the loss is nan"):
+        train_cnn.main(
+            small_args(faces_csv, tmp_path, learning_rate=1000.0, epochs=6, weight_decay=1.0)
+        )
+    after = content_of(tmp_path / "models")
+    assert before.items() <= after.items()
+
+
+def test_the_data_are_never_overwritten(faces_csv, tmp_path):
+    content = faces_csv.read_bytes()
+    args = replace(
+        small_args(faces_csv, tmp_path), models_dir=faces_csv.parent, name=faces_csv.stem
+    )
+    with pytest.raises(InputError, match="would be overwritten"):
+        train_cnn.main(args)
+    assert faces_csv.read_bytes() == content
+
+
+def test_damaged_record_of_the_cnn_shows_before_training(faces_csv, tmp_path):
+    args = train_dnn.Args(faces_csv, width=16, epochs=1, batch_size=32, cnn="net")
+    args = replace(args, models_dir=tmp_path / "models", figures_dir=tmp_path / "figures")
+    train_cnn.main(small_args(faces_csv, tmp_path))
+    (tmp_path / "models" / "net.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        train_dnn.main(args)
+    assert not (tmp_path / "models" / "dnn.keras").exists()
 
 
 def test_a_name_with_a_dot_is_kept(faces_csv, tmp_path):
@@ -295,7 +332,7 @@ def test_drawn_faces_stay_apart_and_are_announced(tmp_path, capsys):
 def test_dnn_is_compared_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
     args = train_dnn.Args(faces_csv, width=16, epochs=2, batch_size=32)
     args = replace(args, models_dir=tmp_path / "models", figures_dir=tmp_path / "figures")
-    with pytest.raises(InputError, match=r"compact\.csv does not exist"):
+    with pytest.raises(InputError, match=r"compact\.json does not exist"):
         train_dnn.main(replace(args, cnn="compact"))
     train_dnn.main(args)
     assert "No CNN to compare with yet" in capsys.readouterr().out

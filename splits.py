@@ -1,0 +1,57 @@
+"""Which rows to train on, to hold out, to test on; and to know them again."""
+
+import hashlib
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from utils import CLASSES, USAGES, Faces, InputError
+
+
+def rows_of_usage(faces: Faces, usage: str) -> np.ndarray:
+    """Row numbers, int64 (m,), of one Usage; none where the file has no such column."""
+    if faces.usage is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(faces.usage == USAGES.index(usage))
+
+
+def first_copy(images: np.ndarray) -> np.ndarray:
+    """For each image the position of the first one equal to it, int64 (n,)."""
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)], int)
+
+
+def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train on and to hold out, sorted, among Usage Training if there is a Usage.
+
+    Pictures are split, not rows, for FER2013 has 1,236 copies among its Training rows: all copies
+    of one stand on one side. Stratified by label; the share of rows is `validation_fraction` up to
+    the luck of the copies. Raises InputError for faces without labels or too few of a class.
+    """
+    if faces.labels is None:
+        raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
+    rows = np.arange(len(faces.labels))
+    if faces.usage is not None:
+        rows = rows_of_usage(faces, "Training")
+    group = rows[first_copy(faces.images[rows])]
+    pictures = np.unique(group)
+    try:
+        _, held_out = train_test_split(
+            pictures,
+            test_size=validation_fraction,
+            stratify=faces.labels[pictures],
+            random_state=seed,
+        )
+    except ValueError as error:
+        counts = np.bincount(faces.labels[pictures], minlength=len(CLASSES)).tolist()
+        raise InputError(
+            f"{faces.path}: cannot hold out {validation_fraction:g} of its training pictures "
+            f"({counts} of the 7 classes): {error}"
+        ) from None
+    in_validation = np.isin(group, held_out)
+    return rows[~in_validation], rows[in_validation]
+
+
+def sha256_of_rows(faces: Faces, rows: np.ndarray) -> str:
+    """Of the pixels and labels of some rows: known again in whatever file they stand."""
+    return hashlib.sha256(faces.images[rows].tobytes() + faces.labels[rows].tobytes()).hexdigest()
