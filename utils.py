@@ -4,6 +4,7 @@ Nothing here imports Keras, so that the data scripts start at once.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -249,10 +250,12 @@ def save_figure(figure: Figure, path: Path) -> None:
 def provenance(args, faces: Faces | None = None) -> dict:
     """Where a record's numbers come from: command, arguments, data, versions, code, machine."""
     packages = ("keras", "tensorflow", "numpy", "scikit-learn", "pandas", "matplotlib")
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     commit = ""
     with contextlib.suppress(OSError):  # no git on this machine
-        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        ask = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+        commit = ask(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = ask(["git", "status", "--porcelain", "--", "*.py"]).stdout.strip()
+        commit += "-dirty" if changed else ""
     record = {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "arguments": {name: _plain(value) for name, value in vars(args).items()},
