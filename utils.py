@@ -242,7 +242,7 @@ def write_json(path: Path, record: dict) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    look = {"dpi": 150, "bbox_inches": "tight", "metadata": {"Software": None}}
+    look = {"dpi": 150, "metadata": {"Software": None}}
     write_whole(path, lambda temporary: figure.savefig(temporary, **look))
     print(f"wrote {path}")
 
