@@ -293,6 +293,8 @@ def main(args: Args) -> dict:
     leave_figures(args, faces, rows, record, drawn)
     base = utils.folder(args.figures_dir, faces) / f"{model.name}_{args.split}"
     classes = pd.DataFrame(record["classes"]).T.rename_axis("class")
+    bounds = np.array(classes.pop("recall_interval").tolist())
+    classes["recall_low"], classes["recall_high"] = bounds.T
     utils.write_text(Path(f"{base}_classes.csv"), classes.to_csv())
     utils.write_json(Path(f"{base}_confusion.json"), record)
     return record

@@ -183,19 +183,23 @@ def plot_methods(images, maps: dict[str, np.ndarray], texts: list[str], title: s
     return figure
 
 
-def plot_class_means(images, maps, labels: np.ndarray, title: str) -> Figure:
+def class_means(values: np.ndarray, labels: np.ndarray) -> dict[int, np.ndarray]:
+    """Mean of values (n, 48, 48) over the faces of each class that has any."""
+    return {int(label): values[labels == label].mean(axis=0) for label in np.unique(labels)}
+
+
+def plot_class_means(faces: dict, heats: dict, labels: np.ndarray, title: str) -> Figure:
     """Mean face and mean size of the map of each true class; which parts decide an expression."""
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(2, len(CLASSES))
     for label, column in enumerate(grid.T):
-        found = labels == label
-        column[0].set_title(f"{CLASSES[label]}\n{found.sum():,} faces")
+        column[0].set_title(f"{CLASSES[label]}\n{np.sum(labels == label):,} faces")
         for axes in column:
             axes.set_axis_off()
-        if found.any():
-            show(column[0], images[found].mean(axis=0))
-            show(column[1], None, np.abs(maps[found]).mean(axis=0))
+        if label in faces:
+            show(column[0], faces[label])
+            show(column[1], faces[label], heats[label])
     return figure
 
 
@@ -333,8 +337,12 @@ def main(args: Args) -> dict:
         title = utils.headline(
             faces, f"{name} on {where}: mean face and mean gradient of each class"
         )
-        means = plot_class_means(faces.images[rows], gradients, labels, title)
+        heats = class_means(np.abs(gradients), labels)
+        means = plot_class_means(class_means(faces.images[rows], labels), heats, labels, title)
         utils.save_figure(means, folder / f"{base}_classes.png")
+        table = pd.DataFrame({CLASSES[label]: heat.ravel() for label, heat in heats.items()})
+        text = table.rename_axis("pixel").to_csv(float_format="%.3g")
+        utils.write_text(folder / f"{base}_classes.csv", text)
         if args.faces:
             title = utils.headline(faces, f"{name} on {args.faces} faces of {where}")
             record["judged"] = judge(args, faces, rows, classifier, predicted, title)

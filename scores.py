@@ -11,7 +11,8 @@ def interval(successes: int, count: int) -> list[float]:
     """Wilson's 95 % interval of a ratio; all of 0..1 where there is nothing to count."""
     if not count:
         return [0.0, 1.0]
-    return list(binomtest(int(successes), int(count)).proportion_ci(method="wilson"))
+    low, high = binomtest(int(successes), int(count)).proportion_ci(method="wilson")
+    return [float(low), float(high)]
 
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -291,7 +291,7 @@ def test_the_command_leaves_figures_and_scores(trained, tmp_path, capsys):
     record = saliency.main(args_for(trained, tmp_path, split="PublicTest"))
     base = "compact_PublicTest_saliency"
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"{base}.png", f"{base}_methods.png", f"{base}_classes.png", f"{base}.json",
+    assert names == {f"{base}.png", f"{base}_methods.png", f"{base}_classes.png", f"{base}_classes.csv", f"{base}.json",
                      "saliency_scores.csv", "saliency_scores.png"}  # fmt: skip
     table = pd.read_csv(tmp_path / "saliency_scores.csv", index_col="method")
     assert set(table.index) == {*saliency.METHODS, *saliency.CONTROLS}
