@@ -106,7 +106,7 @@ def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 
 
 def rows_of_split(split: str, faces: Faces, classifier: Classifier) -> np.ndarray:
-    """Row numbers of one of SPLITS. `validation` are the rows that this model held out.
+    """Row numbers of `split`, as --split names it; `validation` are those this model held out.
 
     Raises InputError for a split without rows, or if it cannot be known what was held out.
     """

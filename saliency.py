@@ -139,7 +139,7 @@ def captions(probabilities: np.ndarray, logits: np.ndarray, labels: np.ndarray |
 
 
 def show(axes, image: np.ndarray, heat: np.ndarray | None = None, mask=None) -> None:
-    """A face; or the size of a map's values, each map on its own scale, over a pale face."""
+    """A face, grey where `mask` is true; or the size of a map's values, on the map's own scale."""
     axes.set_xticks([])
     axes.set_yticks([])
     if heat is None:
@@ -344,7 +344,8 @@ def main(args: Args) -> dict:
         text = table.rename_axis("pixel").to_csv(float_format="%.3g")
         utils.write_text(folder / f"{base}_classes.csv", text)
         if args.faces:
-            title = utils.headline(faces, f"{name} on {args.faces} faces of {where}")
+            count = min(args.faces, len(rows))
+            title = utils.headline(faces, f"{name} on {count} faces of {where}")
             record["judged"] = judge(args, faces, rows, classifier, predicted, title)
     utils.write_json(folder / f"{base}.json", record)
     return record

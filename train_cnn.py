@@ -5,7 +5,7 @@
     python train_cnn.py report --no-augment  # as the report trained it again for P2
 
 What to expect, on two cores with FER2013 (models/*.json): the compact net 61.5 % of the held-out
-pictures, 61.9 % of PublicTest, 12 epochs in 3 minutes (seed 0); the report's CNN 46 s an epoch. The
+pictures, 61.9 % of PublicTest, 12 epochs in 3 minutes (seed 0); the report's CNN 47 s an epoch. The
 report needed some 800 epochs for 62 %.
 Killed or stopped, the same command goes on where it was. Figure: figures/NAME_history.png.
 """
