@@ -106,3 +106,20 @@ def affine_transforms(
     y = center_y + sin * shift_x + cos * shift_y - yx * center_x - yy * center_y
     zero = tf.zeros_like(x)
     return tf.stack([xx, xy, x, yx, yy, y, zero, zero], axis=1)
+
+
+def random_erasing(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor:
+    """Fill a square of `size` times the side with the image's mean grey, in every other image.
+
+    Its centre lies anywhere, so that it may reach over the border (T. DeVries, G. W. Taylor,
+    "Cutout", 2017; every other image as Z. Zhong et al., "Random erasing", 2017).
+    images: float32 (n, h, w, c) -> the same shape.
+    """
+    count, height, width = (tf.shape(images)[i] for i in range(3))
+    random = tf.random.stateless_uniform([3, count, 1], seed)
+    rows, columns = tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32)
+    side = tf.cast(height, tf.float32)
+    hit_rows = tf.abs(rows + 0.5 - random[0] * side) < size * side / 2
+    hit_columns = tf.abs(columns + 0.5 - random[1] * tf.cast(width, tf.float32)) < size * side / 2
+    hit = hit_rows[:, :, None] & hit_columns[:, None, :] & (random[2] < 0.5)[..., None]
+    return tf.where(hit[..., None], tf.reduce_mean(images, axis=[1, 2], keepdims=True), images)

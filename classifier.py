@@ -78,6 +78,19 @@ def read_record(path: Path) -> tuple[dict | None, str]:
     return record, ""
 
 
+def open_data_and_model(args) -> tuple[Faces, Classifier]:
+    """The faces of `--data` and the classifier of `--model`, as every analysis begins.
+
+    Without `--model` that is models/compact.keras, which was trained on real faces and says nothing
+    of drawn ones: for those it is the fast net that `make` trains on them.
+    """
+    faces = utils.load_faces(args.data)
+    default = "fast.keras" if faces.drawn else "compact.keras"
+    path = args.model or utils.folder(args.models_dir, faces) / default
+    classifier = load_classifier(path, args.input_range)
+    return mark_drawn(faces, classifier), classifier
+
+
 def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
     """Faces (n, 48, 48) of 0..255 as the model's input: resized, grey repeated, rescaled."""
     _, height, width, channels = classifier.model.input_shape
@@ -103,6 +116,23 @@ def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     if (output < 0).any() or not np.allclose(output.sum(axis=1), 1, atol=1e-3):
         output = np.exp(output - output.max(axis=1, keepdims=True))
     return output / output.sum(axis=1, keepdims=True)
+
+
+def predict_views(
+    classifier: Classifier, images: np.ndarray, shift: int, flip: bool
+) -> tuple[np.ndarray, int]:
+    """Mean probabilities, float64 (n, 7), over views of each face, and the number of views.
+
+    The views are shifted by -`shift`, 0 and `shift` pixels each way, the border repeated outwards,
+    and with `flip` mirrored too: test-time augmentation.
+    """
+    height, width = images.shape[1:]
+    padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift)], mode="edge")
+    offsets = sorted({0, shift, 2 * shift})
+    views = [padded[:, y : y + height, x : x + width] for y in offsets for x in offsets]
+    if flip:
+        views += [view[:, :, ::-1] for view in views]
+    return sum(predict(classifier, view) for view in views) / len(views), len(views)
 
 
 def rows_of_split(split: str, faces: Faces, classifier: Classifier) -> np.ndarray:
@@ -162,7 +192,7 @@ def training_rows(faces: Faces, classifier: Classifier) -> np.ndarray | None:
     if held_out is None:
         return None
     for candidates in (splits.rows_of_usage(faces, "Training"), np.arange(len(faces.images))):
-        rows = np.setdiff1d(candidates, held_out)
+        rows = splits.without_pictures_of(faces, candidates, held_out)
         if splits.sha256_of_rows(faces, rows) == classifier.record["split"]["training_sha256"]:
             return rows
     return None

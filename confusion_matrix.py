@@ -33,7 +33,7 @@ import classifier as classifiers
 import fer2013_csv
 import ferplus
 import splits
-from utils import CLASSES, Faces, InputError
+from utils import CLASSES, SIDE, Faces, InputError
 from scores import compare_models, confusion_counts, interval, measure, ratios
 
 
@@ -49,13 +49,15 @@ class Args:
 
     # model
     model: Path | None = None
-    """saved Keras model; without it compact.keras"""
+    """saved Keras model; without it compact.keras, or fast.keras for drawn faces"""
     versus: Path | None = None
     """another saved model to compare with on the same rows"""
     input_range: tuple[float, float] = (0.0, 255.0)
     """what black and white become before the models see them, as 0 1 or -1 1"""
     flip: bool = False
     """also judge the mean of each face's and its mirror image's probabilities"""
+    shift: int = 0
+    """also judge the mean over faces shifted by this many pixels each way"""
 
     # output
     submission: Path | None = None
@@ -63,7 +65,7 @@ class Args:
     seed: int = 0
     """of the halves that the temperature is fitted and judged on"""
     models_dir: Path = utils.ROOT / "models"
-    """folder of compact.keras"""
+    """folder of compact.keras and fast.keras"""
     figures_dir: Path = utils.ROOT / "figures"
     """folder of the figures and their numbers"""
 
@@ -218,9 +220,9 @@ def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tu
         record["faces_seen_in_training"] = int(seen.sum())
         if 0 < seen.sum() < len(seen):
             record["without_seen"] = measure(labels[~seen], predicted[~seen])
-    if args.flip:
-        mirrored = classifiers.predict(model, images[:, :, ::-1])
-        record["flip"] = measure(labels, (probabilities + mirrored).argmax(axis=1))
+    if args.flip or args.shift:
+        mean, views = classifiers.predict_views(model, images, args.shift, args.flip)
+        record["test_time_augmentation"] = {"views": views, **measure(labels, mean.argmax(axis=1))}
     variants = {"as it is": probabilities}
     scaled, fitted_on = calibrate(args, faces, model, images, probabilities, labels)
     if fitted_on:
@@ -272,11 +274,8 @@ def leave_figures(args: Args, faces: Faces, rows: np.ndarray, record: dict, draw
 
 def main(args: Args) -> dict:
     """Judge the model as `args` say; returns the record written beside the matrix."""
-    utils.check_limits(args, {"seed": (0, 2**31 - 1)})
-    faces = utils.load_faces(args.data)
-    default = utils.folder(args.models_dir, faces) / "compact.keras"
-    model = classifiers.load_classifier(args.model or default, args.input_range)
-    faces = classifiers.mark_drawn(faces, model)
+    utils.check_limits(args, {"seed": (0, 2**31 - 1), "shift": (0, SIDE)})
+    faces, model = classifiers.open_data_and_model(args)
     if args.submission:
         return submit(args.submission, faces, model)
     if faces.labels is None:
@@ -318,8 +317,9 @@ def summary(record: dict) -> list[str]:
         lines.append(f"{seen:,} of these faces also stand in the rows it was trained on.")
     if "without_seen" in record:
         lines.append(line("Without them", record["without_seen"]))
-    if "flip" in record:
-        lines.append(line("With the mirrored faces", record["flip"]))
+    if "test_time_augmentation" in record:
+        part = record["test_time_augmentation"]
+        lines.append(line(f"With test-time augmentation, {part['views']} views a face", part))
     for name, scores in record["calibration"].items():
         text = ", ".join(f"{score.replace('_', ' ')} {v:.3f}" for score, v in scores.items())
         lines.append(f"Probabilities {name}: {text}")

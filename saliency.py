@@ -43,7 +43,7 @@ class Args:
 
     # model
     model: Path | None = None
-    """saved Keras model; without it compact.keras"""
+    """saved Keras model; without it compact.keras, or fast.keras for drawn faces"""
     input_range: tuple[float, float] = (0.0, 255.0)
     """what black and white become before the model sees them, as 0 1 or -1 1"""
 
@@ -69,7 +69,7 @@ class Args:
     seed: int = 0
     """of noise, random order and choice of faces"""
     models_dir: Path = utils.ROOT / "models"
-    """folder of compact.keras"""
+    """folder of compact.keras and fast.keras"""
     figures_dir: Path = utils.ROOT / "figures"
     """folder of the figures and their numbers"""
 
@@ -292,10 +292,7 @@ def judge(args: Args, faces: Faces, rows, classifier, predicted: np.ndarray, tit
 def main(args: Args) -> dict:
     """Make the maps, judge them, write figures; returns the record written beside them."""
     utils.check_limits(args, LIMITS)
-    faces = utils.load_faces(args.data)
-    default = utils.folder(args.models_dir, faces) / "compact.keras"
-    classifier = classifiers.load_classifier(args.model or default, args.input_range)
-    faces = classifiers.mark_drawn(faces, classifier)
+    faces, classifier = classifiers.open_data_and_model(args)
     classifier = classifier._replace(model=classifiers.logits_model(classifier.model))
     name, folder = classifier.name, utils.folder(args.figures_dir, faces)
     record = utils.provenance(args, faces) | {"model": name, "split": args.split}

@@ -21,15 +21,34 @@ def first_copy(images: np.ndarray) -> np.ndarray:
     return np.array([first.setdefault(image.tobytes(), i) for i, image in enumerate(images)], int)
 
 
+def without_pictures_of(faces: Faces, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Those of `rows` whose picture is none of the pictures in the rows `others`."""
+    group = first_copy(faces.images)
+    return rows[~np.isin(group[rows], group[others])]
+
+
 def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers to train on and to hold out, sorted, among Usage Training if there is a Usage.
 
     Pictures are split, not rows, for FER2013 has 1,236 copies among its Training rows: all copies
     of one stand on one side. Stratified by label; the share of rows is `validation_fraction` up to
-    the luck of the copies. Raises InputError for faces without labels or too few of a class.
+    the luck of the copies. A fraction of 0 holds out no Training row: PublicTest is the validation,
+    the protocol of most published results, and Training rows that show a picture of it are dropped.
+    Raises InputError for faces without labels, too few of a class, or without that PublicTest.
     """
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
+    if validation_fraction == 0:
+        held_out = rows_of_usage(faces, "PublicTest")
+        if not len(held_out):
+            raise InputError(
+                f"{faces.path} has no rows of Usage PublicTest to validate on; give a "
+                "--validation-fraction such as 0.1"
+            )
+        rows = without_pictures_of(faces, rows_of_usage(faces, "Training"), held_out)
+        if not len(rows):
+            raise InputError(f"{faces.path} has no rows of Usage Training beside PublicTest's")
+        return rows, held_out
     rows = np.arange(len(faces.labels))
     if faces.usage is not None:
         rows = rows_of_usage(faces, "Training")

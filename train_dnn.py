@@ -53,7 +53,7 @@ class Args:
 
     # output
     cnn: str = ""
-    """name of the CNN to compare with; without it report_no_augment, report or compact"""
+    """name of the CNN to compare with; without it report_no_augment, report or fast"""
     compare_only: bool = False
     """train nothing, draw the comparison again from the recorded histories"""
     name: str = "dnn"
@@ -68,7 +68,7 @@ class Args:
     """start over where an unfinished run of this name could go on"""
 
 
-CNNS = ("report_no_augment", "report", "compact")  # P2's own first
+CNNS = ("report_no_augment", "report", "fast")  # P2's own first
 
 
 def build_dnn(width: int, dropout: float) -> keras.Model:

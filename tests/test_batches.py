@@ -110,3 +110,19 @@ def test_known_transforms():
     flipped = [np.allclose(face, image[0, :, ::-1], atol=1e-2) for face in mirrored]
     assert np.logical_xor(plain, flipped).all()
     assert 8 < sum(plain) < 32
+
+
+def test_erasing_greys_one_square_in_every_other_face():
+    noise = np.random.default_rng(0).uniform(0, 255, (2000, 48, 48, 1)).astype(np.float32)
+    erased = batches.random_erasing(tf.constant(noise), SEED, 0.25).numpy()
+    changed = (erased != noise)[..., 0]
+    assert np.mean(changed.any(axis=(1, 2))) == pytest.approx(0.5, abs=0.05)
+    assert changed.sum(axis=(1, 2)).max() == 12 * 12
+    for face, hit, before in zip(erased[:100], changed, noise, strict=False):
+        if hit.any():
+            rows, columns = np.flatnonzero(hit.any(axis=1)), np.flatnonzero(hit.any(axis=0))
+            assert hit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # a rectangle
+            np.testing.assert_allclose(face[hit], before.mean(), rtol=1e-4)
+    share = changed.mean(axis=0)  # cut at the border, but anywhere else alike
+    assert share[12:36, 12:36].min() == pytest.approx(0.5 * (12 / 48) ** 2, abs=0.02)
+    np.testing.assert_array_equal(batches.random_erasing(noise, SEED, 0.0), noise)

@@ -273,7 +273,7 @@ def trained(tmp_path_factory):
     public = np.flatnonzero(usage == 1)
     images[public[:5]] = images[np.flatnonzero(usage == 0)[:5]]  # leaks, unless held out
     fer2013_csv.write_csv(data, images, labels, usage)
-    args = train_cnn.Args(data, width=4, batch_size=32, epochs=6, learning_rate=0.05)
+    args = train_cnn.Args(data, width=4, batch_size=32, epochs=6, name="compact")
     train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
     return folder
 
@@ -283,15 +283,33 @@ def args_for(trained: Path, output: Path, **changes) -> confusion_matrix.Args:
     return replace(args, figures_dir=output, **changes)
 
 
+def test_views_are_the_shifted_and_the_mirrored_faces():
+    layers = [keras.Input((48, 48, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(7, "softmax")])
+    classifier = classifiers.Classifier("linear", model, (0.0, 255.0), None)
+    images = np.full((5, 48, 48), 90, np.uint8)  # a border of one grey: a shift is a roll
+    images[:, 4:-4, 4:-4] = np.random.default_rng(0).integers(0, 256, (5, 40, 40))
+    views = [np.roll(images, (y, x), (1, 2)) for y in (-3, 0, 3) for x in (-3, 0, 3)]
+    views += [view[:, :, ::-1] for view in views]
+    expected = np.mean([classifiers.predict(classifier, view) for view in views], axis=0)
+    mean, count = classifiers.predict_views(classifier, images, shift=3, flip=True)
+    assert count == 18
+    np.testing.assert_allclose(mean, expected, rtol=1e-6)
+    alone, count = classifiers.predict_views(classifier, images, shift=0, flip=False)
+    assert count == 1
+    np.testing.assert_array_equal(alone, classifiers.predict(classifier, images))
+
+
 def test_the_command_judges_the_rows_that_were_held_out(trained, tmp_path, capsys):
-    record = confusion_matrix.main(args_for(trained, tmp_path, flip=True))
+    record = confusion_matrix.main(args_for(trained, tmp_path, flip=True, shift=2))
     training_record = json.loads((trained / "models" / "compact.json").read_text())
     assert record["accuracy"] == pytest.approx(
         training_record["metrics"]["validation_accuracy"], abs=1e-6
     )
     assert record["faces"] == len(training_record["split"]["validation_rows"])
     assert record["faces_seen_in_training"] == 0
-    assert 0 <= record["flip"]["accuracy"] <= 1
+    assert record["test_time_augmentation"]["views"] == 18
+    assert 0 <= record["test_time_augmentation"]["accuracy"] <= 1
     names = {path.name for path in tmp_path.iterdir()}
     base = "compact_validation"
     assert names == {f"{base}_{kind}" for kind in (
@@ -377,7 +395,7 @@ def test_a_model_of_drawn_faces_does_not_write_over_real_results(trained, tmp_pa
         train_cnn.Args(tmp_path / "drawn.csv", width=2, epochs=1,
                        models_dir=tmp_path / "m", figures_dir=tmp_path / "m")
     )  # fmt: skip
-    model = tmp_path / "m" / "sample" / "compact.keras"
+    model = tmp_path / "m" / "sample" / "fast.keras"
     confusion_matrix.main(args_for(trained, tmp_path / "f", model=model, split="PublicTest"))
     assert "was trained on DRAWN FACES" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "f").iterdir()] == ["sample"]

@@ -56,7 +56,8 @@ activation_1 7 0
 MODELS = {
     "report": lambda: train_cnn.build_report_cnn(0.5),
     "dnn": lambda: train_dnn.build_dnn(1024, 0.5),
-    "compact": lambda: train_cnn.build_compact_cnn(32),
+    "fast": lambda: train_cnn.build_compact_cnn(32),
+    "compact": lambda: train_cnn.build_compact_cnn(48, squeeze=True, dropout=0.2),
 }
 
 
@@ -95,7 +96,7 @@ def test_saved_model_takes_raw_pixels_and_carries_no_optimizer(name, tmp_path):
     model.compile("adam", "categorical_crossentropy")
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1)).astype("float32")
     model.fit(images, keras.ops.one_hot([0, 1, 2], 7), verbose=0)
-    training.save_model(model, tmp_path / "model.keras")
+    training.bare_model(model).save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert getattr(loaded, "optimizer", None) is None
     expected = model.predict(images, verbose=0)
@@ -106,6 +107,24 @@ def test_saved_model_takes_raw_pixels_and_carries_no_optimizer(name, tmp_path):
     assert np.abs(model.predict(images / 255, verbose=0) - expected).max() > 1e-4
     assert loaded.layers[-2].get_config()["units"] == 7
     assert isinstance(loaded.layers[-1], keras.layers.Softmax)
+
+
+def test_a_model_trained_in_bfloat16_is_saved_in_float32(tmp_path):
+    training.make_repeatable(0, "bfloat16")
+    model = train_cnn.build_compact_cnn(16, squeeze=True, dropout=0.2)
+    assert model.get_layer("conv_1a").compute_dtype == "bfloat16"
+    training.make_repeatable(0)
+    bare = training.bare_model(model)
+    assert {layer.compute_dtype for layer in bare.layers} == {"float32"}
+    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
+    expected = train_cnn.build_compact_cnn(16, squeeze=True, dropout=0.2)
+    expected.set_weights(model.get_weights())
+    np.testing.assert_array_equal(
+        bare.predict(images, verbose=0), expected.predict(images, verbose=0)
+    )
+    np.testing.assert_allclose(
+        bare.predict(images, verbose=0), model.predict(images, verbose=0), atol=0.05
+    )
 
 
 def test_one_cycle_climbs_and_falls_to_nothing():
@@ -134,7 +153,8 @@ def test_report_recipe_is_the_reports_procedure():
     [
         ("", "compact", 12, True),
         ("--epochs 3", "compact", 3, True),
-        ("compact --no-augment", "compact", 12, False),
+        ("fast --no-augment", "compact", 12, False),
+        ("compact --seed 1", "compact", 60, True),
         ("report", "report", 1500, True),
         ("report --no-augment --epochs 100", "report", 100, False),
     ],

@@ -273,9 +273,7 @@ def test_verdict_follows_the_numbers():
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
-    args = train_cnn.Args(
-        folder / "faces.csv", width=4, batch_size=32, epochs=6, learning_rate=0.05
-    )
+    args = train_cnn.Args(folder / "faces.csv", width=4, batch_size=32, epochs=6, name="compact")
     train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
     return folder
 

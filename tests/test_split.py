@@ -53,6 +53,19 @@ def test_only_training_rows_are_split():
     assert sorted([*train, *validation]) == np.flatnonzero(usage == 0).tolist()
 
 
+def test_without_a_fraction_publictest_is_held_out_and_its_pictures_are_not_trained_on():
+    images, labels, usage = make_faces(840)
+    images[0], images[1] = images[usage == 1][0], images[usage == 2][0]  # both are Training rows
+    faces = Faces("memory", "", images, labels, usage, False)
+    train, validation = splits.split(faces, 0, seed=5)
+    assert validation.tolist() == np.flatnonzero(usage == 1).tolist()
+    assert train.tolist() == np.flatnonzero(usage == 0).tolist()[1:]  # row 0 shows one of them
+    with pytest.raises(InputError, match="no rows of Usage PublicTest"):
+        splits.split(faces._replace(usage=None), 0, seed=5)
+    with pytest.raises(InputError, match="no rows of Usage Training"):
+        splits.split(faces._replace(usage=np.ones_like(usage)), 0, seed=5)
+
+
 @pytest.mark.parametrize("why", ["no labels", "one of a class", "no Training rows", "fraction"])
 def test_what_cannot_be_split_ends_in_one_line(why):
     images, labels, usage = make_faces(140)
@@ -78,4 +91,7 @@ def test_real_faces():
     assert len(train) + len(validation) == 28_709
     assert len(validation) == pytest.approx(2_871, abs=60)
     group = splits.first_copy(faces.images)
+    assert not set(group[train]) & set(group[validation])
+    train, validation = splits.split(faces, 0, seed=0)
+    assert len(validation) == 3_589 and 28_000 < len(train) < 28_709
     assert not set(group[train]) & set(group[validation])

@@ -96,7 +96,7 @@ def test_a_run_leaves_its_artefacts(faces_csv, tmp_path):
 
 @pytest.mark.parametrize("script", SMALL)
 def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
-    name = {"train_cnn.py": "compact", "train_dnn.py": "dnn"}[script]
+    name = {"train_cnn.py": "fast", "train_dnn.py": "dnn"}[script]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run(script, faces_csv, whole).returncode == 0
     for epoch in ("Epoch 2/4", "Epoch 4/4"):
@@ -129,7 +129,8 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"patience": -1}, "--patience is -1"),
         ({"name": "a/b"}, "is no file name"),
-        ({"validation_fraction": 0.0}, "--validation-fraction is 0.0"),
+        ({"validation_fraction": -0.1}, "--validation-fraction is -0.1"),
+        ({"erase": 1.5}, "--erase is 1.5"),
         ({"width": 0}, "--width is 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
@@ -206,13 +207,13 @@ class Interrupt(keras.callbacks.Callback):
 
 def interrupted(args: train_cnn.Args, epoch: int, monkeypatch) -> None:
     """Train and press Ctrl-C in the middle of `epoch`."""
-    fit = keras.Sequential.fit
+    fit = keras.Model.fit
     with monkeypatch.context() as patch:
 
         def fit_and_interrupt(self, *positional, callbacks, **named):
             return fit(self, *positional, callbacks=[*callbacks, Interrupt(epoch)], **named)
 
-        patch.setattr(keras.Sequential, "fit", fit_and_interrupt)
+        patch.setattr(keras.Model, "fit", fit_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_cnn.main(args)
 
@@ -332,24 +333,24 @@ def test_drawn_faces_stay_apart_and_are_announced(tmp_path, capsys):
 def test_dnn_is_compared_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
     args = train_dnn.Args(faces_csv, width=16, epochs=2, batch_size=32)
     args = replace(args, models_dir=tmp_path / "models", figures_dir=tmp_path / "figures")
-    with pytest.raises(InputError, match=r"compact\.json does not exist"):
-        train_dnn.main(replace(args, cnn="compact"))
+    with pytest.raises(InputError, match=r"fast\.json does not exist"):
+        train_dnn.main(replace(args, cnn="fast"))
     train_dnn.main(args)
     assert "No CNN to compare with yet" in capsys.readouterr().out
-    train_cnn.main(small_args(faces_csv, tmp_path, name="compact"))
+    train_cnn.main(small_args(faces_csv, tmp_path, name="fast"))
     train_dnn.main(replace(args, compare_only=True))
     table = pd.read_csv(tmp_path / "figures" / "cnn_vs_dnn.csv")
-    for name in ("compact", "dnn"):
+    for name in ("fast", "dnn"):
         rows = table[table["model"] == name].drop(columns="model").reset_index(drop=True)
         recorded = pd.read_csv(tmp_path / "models" / f"{name}.csv")
         pd.testing.assert_frame_equal(rows, recorded)
     assert (tmp_path / "figures" / "cnn_vs_dnn.png").stat().st_size > 10_000
-    histories, title = train_dnn.compare(tmp_path / "models", ["compact", "dnn"])
+    histories, title = train_dnn.compare(tmp_path / "models", ["fast", "dnn"])
     assert "Not the same" not in title
-    best = histories["compact"]["val_accuracy"].max()
-    assert f"compact {best:.1%} in 2 epochs" in title
-    train_cnn.main(small_args(faces_csv, tmp_path, name="compact", seed=5))
+    best = histories["fast"]["val_accuracy"].max()
+    assert f"fast {best:.1%} in 2 epochs" in title
+    train_cnn.main(small_args(faces_csv, tmp_path, name="fast", seed=5))
     assert (
         "Not the same validation faces"
-        in train_dnn.compare(tmp_path / "models", ["compact", "dnn"])[1]
+        in train_dnn.compare(tmp_path / "models", ["fast", "dnn"])[1]
     )
