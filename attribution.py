@@ -22,6 +22,7 @@ from utils import SIDE, InputError
 Logits = Callable[[tf.Tensor], tf.Tensor]  # faces float32 (n, 48, 48) of 0..255 -> (n, 7)
 FACES = tf.TensorSpec((None, SIDE, SIDE), tf.float32)
 BATCH = 128
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
 
 
 def logits_of(classifier: classifiers.Classifier) -> Logits:
@@ -138,25 +139,16 @@ def grad_cam(
             f"{classifier.name} has no convolution for Grad-CAM; name another --method"
         )
     model, layer = classifier.model, found[-1]
-    call, seen = layer.call, []
-
-    def call_and_keep(*inputs, **named):
-        seen[:] = [call(*inputs, **named)]
-        return seen[0]
 
     def cam(faces: tf.Tensor, classes: np.ndarray) -> tf.Tensor:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, classifiers.observed([layer]) as kept:
             output = model(classifiers.prepare(classifier, faces), training=False)
             score = tf.reduce_sum(tf.gather(output, classes, axis=1, batch_dims=1))
-        weights = tf.reduce_mean(tape.gradient(score, seen[0]), axis=(1, 2), keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(weights * seen[0], axis=-1, keepdims=True))
+        weights = tf.reduce_mean(tape.gradient(score, kept[layer]), axis=(1, 2), keepdims=True)
+        heat = tf.nn.relu(tf.reduce_sum(weights * kept[layer], axis=-1, keepdims=True))
         return tf.image.resize(heat, (SIDE, SIDE))[..., 0]
 
-    layer.call = call_and_keep  # the layer may lie in a nested model, out of reach of a new graph
-    try:
-        return in_batches(cam, images, labels)
-    finally:
-        layer.call = call
+    return in_batches(cam, images, labels)
 
 
 def flat_layers(model: keras.Model) -> list[keras.Layer]:
@@ -168,8 +160,7 @@ def flat_layers(model: keras.Model) -> list[keras.Layer]:
 
 
 def convolutions(model: keras.Model) -> list[keras.Layer]:
-    kinds = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
-    return [layer for layer in flat_layers(model) if isinstance(layer, kinds)]
+    return [layer for layer in flat_layers(model) if isinstance(layer, CONVOLUTIONS)]
 
 
 def occlusion(logits: Logits, images: np.ndarray, labels: np.ndarray, patch: int) -> np.ndarray:

@@ -5,7 +5,10 @@ Any classifier with 7 outputs will do, of whatever input size, with one channel 
 rescaling inside it or not. What it was trained on is read from the NAME.json beside it.
 """
 
+import contextlib
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,6 +216,37 @@ def mark_drawn(faces: Faces, classifier: Classifier) -> Faces:
         print(f"*** {classifier.name} was trained on DRAWN FACES, not photographs. ***")
         return faces._replace(drawn=True)
     return faces
+
+
+@contextlib.contextmanager
+def observed(
+    watched: list[keras.Layer], before_activation: bool = False
+) -> Iterator[dict[keras.Layer, tf.Tensor]]:
+    """While this lasts, what each of some layers gives is kept, or what its activation is given.
+
+    Reaches layers of nested models too, which no new graph from the model's input could.
+    """
+    kept, before = {}, {layer: layer.call for layer in watched}
+
+    def call_and_keep(layer: keras.Layer, *inputs, **named):
+        activation = getattr(layer, "activation", None) if before_activation else None
+        if activation is None:
+            kept[layer] = before[layer](*inputs, **named)
+            return kept[layer]
+        layer.activation = keras.activations.linear
+        try:
+            kept[layer] = before[layer](*inputs, **named)
+        finally:
+            layer.activation = activation
+        return activation(kept[layer])
+
+    try:
+        for layer in watched:
+            layer.call = functools.partial(call_and_keep, layer)
+        yield kept
+    finally:
+        for layer, call in before.items():
+            layer.call = call
 
 
 def logits_model(model: keras.Model) -> keras.Model:
