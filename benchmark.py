@@ -6,15 +6,19 @@
 CSV: loading a file of FER2013's size against `pandas.read_csv` alone, and again from the cache.
 Training: seconds for 1,000 images of the report's CNN, batch 128, its Adadelta: our batches with
 the report's augmentation and without, plain `model.fit` on arrays, `model.fit` on Keras's own
-ImageDataGenerator, and PyTorch on the same net.
+ImageDataGenerator, and PyTorch on the same net; and of the fast recipe's net, which says how many
+epochs of the report's CNN the whole of that recipe takes. Beside them this machine's speed at
+nothing but matrix products, and the share of it that training the report's CNN reaches.
 Saliency: seconds for 1,000 maps of the compact net against tf-keras-vis and PAIR's saliency, which
 must give the same gradients.
+Filters: seconds for one step of ascent for 64 filters of the compact net's deepest layer, all in
+one batch, against the usual eager loop over filters.
 It prints a table of each and writes figures/benchmark.json.
 """
 
 import functools
+import json
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,10 +33,8 @@ import numpy as np
 import pandas as pd
 import tyro
 
+import contenders
 import fer2013_csv
-
-# The frameworks are imported where they are used: each contender trains in a process of its own,
-# since even the idle threads of one framework slow another down.
 
 
 @dataclass
@@ -56,16 +58,16 @@ def stopwatch(work: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def measure(contenders: dict[str, Callable[[], tuple]], rounds: int) -> pd.DataFrame:
+def measure(works: dict[str, Callable[[], tuple]], rounds: int) -> pd.DataFrame:
     """Median wall and CPU seconds of each, measured in turn so that drift hits all alike."""
-    times = [(name, *contenders[name]()) for _ in range(rounds) for name in contenders]
+    times = [(name, *works[name]()) for _ in range(rounds) for name in works]
     table = pd.DataFrame(times, columns=["name", "wall", "cpu"])
     return table.groupby("name", sort=False).median()
 
 
 def time_csv(args: Args) -> pd.DataFrame:
     """Loading, parse and cache, of a CSV that is written for the purpose."""
-    images, labels = noise(args.rows, args.seed)
+    images, labels = contenders.noise(args.rows, args.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "faces.csv"
         fer2013_csv.write_csv(path, images, labels, np.zeros_like(labels))
@@ -81,171 +83,57 @@ def time_csv(args: Args) -> pd.DataFrame:
             "load_faces, cold (hash, parse, write the cache)": cold,
             "load_faces, from the cache": lambda: utils.load_faces(path),
         }
-        contenders = {n: functools.partial(stopwatch, work) for n, work in works.items()}
-        return measure(contenders, args.rounds)
-
-
-def noise(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (count, 48, 48) and labels (count,) without meaning."""
-    images = np.random.default_rng(seed).integers(0, 256, (count, 48, 48), np.uint8)
-    return images, np.arange(count, dtype=np.uint8) % 7
-
-
-def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One pass of `fit` over the images, fed by our batches, by arrays or by Keras's generator."""
-    with utils.quiet_stderr():
-        import keras
-
-    import train_cnn
-    from batches import random_affine, training_batches
-
-    _, report = train_cnn.RECIPES["report"]
-    model = train_cnn.build_report_cnn(report.dropout)
-    model.compile(
-        train_cnn.report_optimizer(report),
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
-    floats, targets = images[..., np.newaxis].astype("f4"), np.eye(7, dtype="f4")[labels]
-    ways = dict(shift=report.shift, rotation=report.rotation, zoom=report.zoom, flip=report.flip)
-    augment = functools.partial(random_affine, **ways) if kind == "ours, augmented" else None
-    generator = keras.src.legacy.preprocessing.image.ImageDataGenerator(
-        width_shift_range=report.shift,
-        height_shift_range=report.shift,
-        rotation_range=report.rotation,
-        zoom_range=report.zoom,
-        horizontal_flip=report.flip,
-    ).flow(floats, targets, BATCH)
-
-    def train() -> None:
-        if kind == "model.fit on arrays":
-            model.fit(floats, targets, BATCH, verbose=0)
-        elif kind == "model.fit on ImageDataGenerator, augmented":
-            model.fit(generator, verbose=0)
-        else:
-            data = training_batches(images, labels, BATCH, 0, range(1), augment)
-            model.fit(data, steps_per_epoch=len(images) // BATCH, verbose=0, shuffle=False)
-
-    return train
-
-
-def torch_trainer(images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One pass over the images in PyTorch: the same net, layer by layer, optimizer and batch."""
-    import torch
-    from torch import nn
-
-    class PReLU(nn.Module):
-        """One alpha a position, as Keras has by default; PyTorch has one a channel at most."""
-
-        def __init__(self, *shape: int):
-            super().__init__()
-            self.alpha = nn.Parameter(torch.zeros(shape))
-
-        def forward(self, x):
-            return torch.relu(x) + self.alpha * torch.clamp(x, max=0)
-
-    net = nn.Sequential(
-        *(nn.Conv2d(1, 64, 5), PReLU(64, 44, 44), nn.ZeroPad2d(2), nn.MaxPool2d(5, 2)),
-        *(nn.ZeroPad2d(1), nn.Conv2d(64, 64, 3), PReLU(64, 22, 22)),
-        *(nn.ZeroPad2d(1), nn.Conv2d(64, 64, 3), PReLU(64, 22, 22), nn.AvgPool2d(3, 2)),
-        *(nn.ZeroPad2d(1), nn.Conv2d(64, 128, 3), PReLU(128, 10, 10)),
-        *(nn.ZeroPad2d(1), nn.Conv2d(128, 128, 3), PReLU(128, 10, 10)),
-        *(nn.ZeroPad2d(1), nn.AvgPool2d(3, 2), nn.Flatten()),
-        *(nn.Linear(3200, 1024), PReLU(1024), nn.Dropout(0.5)),
-        *(nn.Linear(1024, 1024), PReLU(1024), nn.Dropout(0.5), nn.Linear(1024, 7)),
-    )
-    if sum(p.numel() for p in net.parameters()) != 4_845_063:
-        raise ValueError("the PyTorch net is not the report's")
-    adadelta = torch.optim.Adadelta(net.parameters(), 0.1, rho=0.95, eps=1e-8)
-    loss = nn.CrossEntropyLoss()
-    inputs = torch.from_numpy(images[:, np.newaxis].astype("f4")) / 255
-    classes = torch.from_numpy(labels.astype("i8"))
-
-    def train() -> None:
-        for rows in torch.randperm(len(classes)).split(BATCH):
-            adadelta.zero_grad()
-            loss(net(inputs[rows]), classes[rows]).backward()
-            adadelta.step()
-
-    return train
+        return measure(
+            {n: functools.partial(stopwatch, work) for n, work in works.items()}, args.rounds
+        )
 
 
 def time_one_pass(kind: str, count: int, seed: int) -> tuple[float, float]:
     """Wall and CPU seconds for 1,000 images, after a pass to trace, compile and warm up."""
-    images, labels = noise(count, seed)
+    images, labels = contenders.noise(count, seed)
     if kind == "PyTorch":
-        train = torch_trainer(images, labels)
+        train = contenders.torch_trainer(images, labels)
     else:
-        train = keras_trainer(kind, images, labels)
+        train = contenders.keras_trainer(kind, images, labels)
     train()
     return tuple(seconds * 1000 / count for seconds in stopwatch(train))
 
 
+def apart(function: Callable, *arguments):
+    """The result of a call in a new process: the idle threads of one framework slow another."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def time_training(args: Args) -> pd.DataFrame:
-    """Training the report's CNN by each contender, in turn, each time in a new process."""
-
-    def run(kind: str) -> tuple[float, float]:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(time_one_pass, kind, args.steps * BATCH, args.seed).result()
-
-    return measure({kind: functools.partial(run, kind) for kind in CONTENDERS}, args.rounds)
-
-
-def mapper(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], np.ndarray]:
-    """Maps of an untrained compact net, as they come out of each library."""
-    with utils.quiet_stderr():
-        import keras
-        import tensorflow as tf
-
-    import attribution
-    import classifier as classifiers
-    import train_cnn
-
-    keras.utils.set_random_seed(0)  # the same weights in every process
-    model = classifiers.logits_model(train_cnn.build_compact_cnn(32))
-    faces, classes = images[..., np.newaxis].astype("f4"), labels.astype(int)
-    logits = attribution.logits_of(classifiers.Classifier("net", model, (0.0, 255.0), None))
-    if kind == "gradient: ours":
-        return lambda: attribution.gradient(logits, images, labels)
-    if kind == "integrated gradients: ours":
-        return lambda: attribution.integrated_gradients(logits, images, labels, 32, 32, 0)[0]
-    if kind == "gradient: forward pass alone":
-        return lambda: attribution.in_batches(lambda x, _: logits(x), images, labels)
-    if kind == "gradient: tf-keras-vis":
-        from tf_keras_vis.saliency import Saliency
-        from tf_keras_vis.utils.scores import CategoricalScore
-
-        peer = Saliency(model, clone=False)
-        return lambda: peer(CategoricalScore(classes.tolist()), faces)
-    # Here a script has the name of PAIR's package.
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != utils.ROOT]
-    sys.modules.pop("saliency", None)
-    import saliency.core as pair
-
-    def call(inputs, call_model_args, expected_keys=None) -> dict:
-        inputs = tf.convert_to_tensor(inputs, tf.float32)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            score = model(inputs, training=False)[:, call_model_args]
-        return {pair.INPUT_OUTPUT_GRADIENTS: tape.gradient(score, inputs).numpy()}
-
-    def blank(face: np.ndarray) -> np.ndarray:
-        return np.full_like(face, face.mean())
-
-    if kind == "gradient: PAIR saliency":
-        peer, how = pair.GradientSaliency(), lambda face: {}
-    else:
-        peer = pair.IntegratedGradients()
-        how = lambda face: {"x_steps": 32, "x_baseline": blank(face), "batch_size": 32}  # noqa: E731
-    return lambda: np.stack(
-        [peer.GetMask(f, call, c, **how(f))[..., 0] for f, c in zip(faces, classes, strict=True)]
+    """Training by each contender, in turn, each time in a new process."""
+    count = args.steps * contenders.BATCH
+    return measure(
+        {k: functools.partial(apart, time_one_pass, k, count, args.seed) for k in TRAINERS},
+        args.rounds,
     )
+
+
+def time_product(size: int) -> tuple[float, float]:
+    """Seconds for 1e12 operations of matrix products, in the process that calls this."""
+    multiply = contenders.multiplier(size)
+    multiply()
+    return tuple(seconds * 1e12 / (8 * 2 * size**3) for seconds in stopwatch_of(multiply, 8))
+
+
+def stopwatch_of(work: Callable[[], None], times: int) -> tuple[float, float]:
+    return stopwatch(lambda: [work() for _ in range(times)])
+
+
+def time_filters(kind: str, filters: int, steps: int) -> tuple[float, float]:
+    """Seconds for a step of 64 filters, from the difference of two runs: tracing takes no part."""
+    one, two = (stopwatch(contenders.climber(kind, filters, count)) for count in (steps, 3 * steps))
+    return tuple((b - a) / (2 * steps) * 64 / filters for a, b in zip(one, two, strict=True))
 
 
 def time_maps(kind: str, count: int, seed: int) -> tuple[tuple[float, float], np.ndarray]:
     """Seconds for 1,000 maps, in the process that calls this, and some of the maps."""
-    make = mapper(kind, *noise(count, seed))
+    make = contenders.mapper(kind, *contenders.noise(count, seed))
     maps = make()
     return tuple(seconds * 1000 / count for seconds in stopwatch(make)), maps[:8]
 
@@ -255,8 +143,7 @@ def time_saliency(args: Args) -> pd.DataFrame:
     maps = {}
 
     def run(kind: str, count: int) -> tuple[float, float]:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            times, maps[kind] = pool.submit(time_maps, kind, count, args.seed).result()
+        times, maps[kind] = apart(time_maps, kind, count, args.seed)
         return times
 
     table = measure({k: functools.partial(run, k, n) for k, n in MAPPERS.items()}, args.rounds)
@@ -271,14 +158,31 @@ def time_saliency(args: Args) -> pd.DataFrame:
     return table
 
 
-BATCH = 128
-CONTENDERS = (
+def fast_recipe(table: pd.DataFrame) -> dict:
+    """The whole of the fast recipe in epochs of the report's CNN, of the same number of faces."""
+    record = json.loads((utils.ROOT / "models" / "fast.json").read_text())
+    ratio = table.loc[contenders.FAST, "wall"] / table.loc["ours, augmented", "wall"]
+    return {
+        "epochs": record["epochs"],
+        "report_epochs": round(float(ratio) * record["epochs"], 2),
+        "public_test_accuracy": record["metrics"]["public_test_accuracy"],
+    }
+
+
+TRAINERS = (
     "ours, augmented",
     "model.fit on ImageDataGenerator, augmented",
     "ours",
     "model.fit on arrays",
     "PyTorch",
+    contenders.FAST,
 )
+CLIMBERS = {  # filters and steps of one measurement
+    "ours": (64, 16),
+    "ours, plain": (64, 16),
+    "eager loop over filters": (4, 16),
+}
+OPERATIONS = 0.39e12  # to train on 1,000 images with the report's CNN: 65 M multiply-adds, six-fold
 MAPPERS = {  # and the faces of one measurement
     "gradient: ours": 1000,
     "gradient: forward pass alone": 1000,
@@ -291,17 +195,28 @@ MAPPERS = {  # and the faces of one measurement
 
 def main(args: Args) -> dict:
     """Measure, print the tables and write them to figures/benchmark.json."""
+    product = {"matrix product": functools.partial(apart, time_product, 2048)}
+    climbs = {k: functools.partial(apart, time_filters, k, *how) for k, how in CLIMBERS.items()}
     tables = {
         "CSV, seconds": time_csv(args),
         "training, seconds for 1,000 images": time_training(args),
+        "matrix products, seconds for 1e12 operations": measure(product, args.rounds),
         "saliency, seconds for 1,000 maps": time_saliency(args),
+        "filters, seconds for a step of 64 filters": measure(climbs, args.rounds),
     }
     for title, table in tables.items():
         table["wall ratio"] = table["wall"] / table["wall"].iloc[0]
         table["cpu ratio"] = table["cpu"] / table["cpu"].iloc[0]
         print(f"\n{title}; ratios to the first row\n{table.round(3).to_string()}")
+    _, training, products, _, _ = tables.values()
+    peak = products["cpu"].iloc[0] * OPERATIONS / 1e12
+    shares = {name: round(peak / training.loc[name, "cpu"], 3) for name in ("ours", "PyTorch")}
+    fast = fast_recipe(training)
+    print(f"\nshare of the matrix product's speed, training the report's CNN: {shares}")
+    print(f"the fast recipe, in epochs of the report's CNN: {fast}")
     results = {title: table.round(4).to_dict("index") for title, table in tables.items()}
     record = utils.provenance(args) | {"torch": version("torch"), "results": results}
+    record |= {"share_of_matrix_product": shares, "fast_recipe": fast}
     utils.write_json(args.figures_dir / "benchmark.json", record)
     return record
 

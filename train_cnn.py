@@ -236,6 +236,22 @@ def one_cycle(args: Args, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     )
 
 
+def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
+    """The network that `args` name, with its optimizer and loss."""
+    if args.net == "report":
+        model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)
+    else:
+        model = build_compact_cnn(args.width, args.squeeze, args.dropout)
+        optimizer = one_cycle(args, steps_per_epoch)
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA does not pay for convolutions on a CPU
+    )
+    return model
+
+
 def main(args: Args) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
     if args.name in RECIPES and not args.augment:
@@ -244,20 +260,9 @@ def main(args: Args) -> dict:
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
     training.make_repeatable(args.seed, args.precision)
-    if args.net == "report":
-        model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)
-    else:
-        model = build_compact_cnn(args.width, args.squeeze, args.dropout)
-        optimizer = one_cycle(args, math.ceil(len(train_rows) / args.batch_size))
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA does not pay for convolutions on a CPU
-    )
     return training.train(
         args,
-        model,
+        compiled(args, math.ceil(len(train_rows) / args.batch_size)),
         faces,
         train_rows,
         validation_rows,
