@@ -14,6 +14,7 @@ all: .venv/installed
 	$(RUN) train_dnn.py $(FLAGS)
 	$(RUN) confusion_matrix.py $(FLAGS)
 	$(RUN) saliency.py $(FLAGS)
+	$(RUN) visualize_filters.py $(FLAGS) --steps 64
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .

@@ -9,7 +9,8 @@ For each filter the picture that it answers most, climbed to from noise, beside 
 it answers most; the method is in activation_maximization.py. Of each layer NAME_LAYER_filters.png
 shows the grid, and that of an untrained copy as the control; _ascent.png how pictures came about;
 _responses.png what the same filters give for one face; _best_faces.png the nine faces, or parts of
-faces, that excite each most. filters.csv has a row a filter, NAME_filters.json the counts.
+faces, that excite each most. filters.csv has a row a filter, NAME_filters.json the counts; with
+--plain "plain" is in all of these names.
 """
 
 import contextlib
@@ -225,7 +226,7 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
     target, numbers, ascent, strongest, table = looked
     middle, sides = target.middle, classifier.model.input_shape[1:3]
     base = utils.folder(args.figures_dir, faces) / (
-        f"{classifier.name}_{target.name.replace('/', '_')}"
+        f"{classifier.name}_{target.name.replace('/', '_')}{'_plain' if args.plain else ''}"
     )
 
     def save(figure: Figure, ending: str) -> None:
@@ -321,9 +322,10 @@ def main(args: Args) -> dict:
             f"{target.name}: {summary['dead']} of {summary['filters']} filters dead; of the others "
             f"{summary['ascent_above_best_face']} climbed above the best of {len(rows):,} faces"
         )
-    folder = utils.folder(args.figures_dir, faces)
-    utils.write_text(folder / "filters.csv", merge(folder / "filters.csv", pd.concat(tables)))
-    utils.write_json(folder / f"{classifier.name}_filters.json", record)
+    name = "filters_plain" if args.plain else "filters"
+    path = utils.folder(args.figures_dir, faces) / f"{name}.csv"
+    utils.write_text(path, merge(path, pd.concat(tables)))
+    utils.write_json(path.with_name(f"{classifier.name}_{name}.json"), record)
     return record
 
 

@@ -432,6 +432,26 @@ def test_training_rows_are_never_presented_as_validation(trained, tmp_path, caps
         confusion_matrix.main(args_for(trained, tmp_path, data=elsewhere))
 
 
+def test_where_compact_held_nothing_out_the_fast_net_of_that_file_is_judged(trained, tmp_path):
+    elsewhere = tmp_path / "others.csv"
+    fer2013_csv.write_csv(elsewhere, *make_faces(420, seed=8))
+    for suffix in (".keras", ".json"):
+        content = (trained / "models" / f"compact{suffix}").read_bytes()
+        (tmp_path / f"compact{suffix}").write_bytes(content)
+    fast = train_cnn.Args(elsewhere, width=2, epochs=1, models_dir=tmp_path, figures_dir=tmp_path)
+    train_cnn.main(fast)
+
+    def model_of(**changes) -> str:
+        args = args_for(trained, tmp_path, models_dir=tmp_path, **changes)
+        return confusion_matrix.main(args)["model"]
+
+    assert model_of(data=elsewhere) == "fast"
+    assert model_of() == "compact"
+    assert model_of(data=elsewhere, split="PublicTest") == "compact"
+    with pytest.raises(InputError, match="trained on other faces"):
+        model_of(data=elsewhere, model=tmp_path / "compact.keras")
+
+
 def test_held_out_rows_are_known_again_in_another_dialect(trained, tmp_path):
     spaced = tmp_path / "icml_face_data.csv"
     spaced.write_text((trained / "faces.csv").read_text().replace(",", ", "))

@@ -324,7 +324,9 @@ def test_a_picture_of_ones_own(trained, tmp_path):
     visualize_filters.main(
         args_for(trained, tmp_path, layer="conv_0", image=tmp_path / "me.png", plain=True)
     )
-    assert (tmp_path / "compact_conv_0_responses.png").stat().st_size > 10_000
+    assert (tmp_path / "compact_conv_0_plain_responses.png").stat().st_size > 10_000
+    assert (tmp_path / "compact_filters_plain.json").exists()
+    assert not (tmp_path / "filters.csv").exists()  # that of the default method stays
 
 
 def test_list_names_the_layers_and_writes_nothing(trained, tmp_path, capsys):
