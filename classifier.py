@@ -92,8 +92,8 @@ def open_data_and_model(args) -> tuple[Faces, Classifier]:
     folder = utils.folder(args.models_dir, faces)
     fast, compact = folder / "fast.keras", folder / "compact.keras"
     classifier = load_classifier(args.model or (fast if faces.drawn else compact), args.input_range)
-    unknown = args.split == "validation" and validation_rows(faces, classifier) is None
-    if unknown and not args.model and not faces.drawn and fast.exists():
+    free = not (args.model or faces.drawn or faces.labels is None) and args.split == "validation"
+    if free and fast.exists() and validation_rows(faces, classifier) is None:
         print(f"What compact held out is not in {faces.path}; here is {fast} instead")
         classifier = load_classifier(fast, args.input_range)
     return mark_drawn(faces, classifier), classifier

@@ -448,6 +448,10 @@ def test_where_compact_held_nothing_out_the_fast_net_of_that_file_is_judged(trai
     assert model_of(data=elsewhere) == "fast"
     assert model_of() == "compact"
     assert model_of(data=elsewhere, split="PublicTest") == "compact"
+    fer2013_csv.write_csv(tmp_path / "test.csv", make_faces(30, seed=4)[0])
+    args = args_for(trained, tmp_path, models_dir=tmp_path, data=tmp_path / "test.csv")
+    faces, model = classifiers.open_data_and_model(args)
+    assert (model.name, faces.labels) == ("compact", None)  # nothing to judge, all to answer
     with pytest.raises(InputError, match="trained on other faces"):
         model_of(data=elsewhere, model=tmp_path / "compact.keras")
 
