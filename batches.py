@@ -10,6 +10,7 @@ import numpy as np
 
 import utils
 from utils import CLASSES, Faces
+from distribution import ONE, Devices
 
 with utils.quiet_stderr():
     import tensorflow as tf
@@ -22,11 +23,14 @@ def training_batches(
     seed: int,
     epochs: range,
     augment=None,
+    devices: Devices = ONE,
 ) -> tf.data.Dataset:
     """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
 
     images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
-    `augment(batch, seed)`, as it is needed. Order and augmentation depend on (seed, epoch) alone.
+    `augment(batch, seed)`, as it is needed. Order and augmentation depend on (seed, epoch) alone:
+    of several processes each makes the same batch and feeds its share. The last batch of an epoch
+    lacks the few rows that several devices could not share evenly.
     """
     fold_in = tf.random.experimental.stateless_fold_in
     images = tf.constant(images[..., np.newaxis])
@@ -37,12 +41,14 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(labels)), fold_in(epoch_seed, 0)
         )
+        if devices.count > 1:
+            order = order[: devices.whole(len(labels))]
 
         def batch(step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, rows), tf.float32)
             if augment is not None:
                 faces = augment(faces, fold_in(epoch_seed, 1 + step))
-            return faces, tf.gather(targets, rows)
+            return devices.share(faces), devices.share(tf.gather(targets, rows))
 
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate().map(batch)
 
@@ -50,12 +56,23 @@ def training_batches(
     return without_autotune(stream.prefetch(2))
 
 
-def evaluation_batches(faces: Faces, rows: np.ndarray) -> tf.data.Dataset:
-    """The given rows in order: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7)."""
-    data = tf.data.Dataset.from_tensor_slices(
-        (faces.images[rows, ..., np.newaxis], tf.one_hot(faces.labels[rows], len(CLASSES)))
-    ).batch(256)
-    return without_autotune(data.map(lambda x, y: (tf.cast(x, tf.float32), y)).prefetch(2))
+def evaluation_batches(faces: Faces, rows: np.ndarray, devices: Devices = ONE) -> tf.data.Dataset:
+    """The given rows in order: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
+
+    For several devices rows of weight 0, float32 (b,), fill up the last batch. Keras divides the
+    loss by all rows, so that the others weigh a little more than 1.
+    """
+    count = len(rows)
+    rows = np.append(rows, np.repeat(rows[:1], -count % devices.count))
+    data = (faces.images[rows, ..., np.newaxis], tf.one_hot(faces.labels[rows], len(CLASSES)))
+    if devices.count > 1:
+        data += (np.float32(len(rows) / count) * (np.arange(len(rows), dtype=np.int32) < count),)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(devices.whole(255 + devices.count))
+
+    def batch(images: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(devices.share(x) for x in (tf.cast(images, tf.float32), *rest))
+
+    return without_autotune(batches.map(batch).prefetch(2))
 
 
 def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:

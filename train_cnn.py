@@ -26,6 +26,7 @@ with utils.quiet_stderr():
 import tyro
 from keras import layers
 
+import distribution
 import training
 from batches import random_affine, random_erasing
 
@@ -63,6 +64,9 @@ class Args:
     """share of each target that is spread over all classes"""
     weight_decay: float = 5e-4
     """of the compact net, times the learning rate, each step"""
+    distribute: bool = False
+    """share each step: on KERAS_BACKEND=jax among all devices of all processes, see README.md; on
+    TensorFlow among this machine's GPUs"""
 
     # augmentation
     augment: bool = True
@@ -247,7 +251,7 @@ def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing),
         metrics=["accuracy"],
-        jit_compile=False,  # XLA does not pay for convolutions on a CPU
+        jit_compile=training.JIT_COMPILE,
     )
     return model
 
@@ -260,13 +264,18 @@ def main(args: Args) -> dict:
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
     training.make_repeatable(args.seed, args.precision)
+    devices = distribution.start(args, faces)
+    with devices.scope():
+        steps = math.ceil(devices.whole(len(train_rows)) / args.batch_size)
+        model = compiled(args, steps)
     return training.train(
         args,
-        compiled(args, math.ceil(len(train_rows) / args.batch_size)),
+        model,
         faces,
         train_rows,
         validation_rows,
         functools.partial(augmented, args) if args.augment else None,
+        devices,
     )
 
 

@@ -172,7 +172,7 @@ def main(args: Args) -> dict:
             keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8),
             "categorical_crossentropy",
             metrics=["accuracy"],
-            jit_compile=False,
+            jit_compile=training.JIT_COMPILE,
         )
         record = training.train(args, model, faces, train_rows, validation_rows)
     if not cnn:

@@ -11,6 +11,7 @@ import math
 import sys
 import time
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,14 @@ import utils
 import splits
 from utils import Faces, InputError
 from batches import evaluation_batches, training_batches
+from distribution import ONE, Devices
 
 with utils.quiet_stderr():
     import keras
     import tensorflow as tf
+
+# TensorFlow is no faster for it with convolutions on a CPU; JAX is nothing without.
+JIT_COMPILE = keras.backend.backend() == "jax"
 
 
 def make_repeatable(seed: int, precision: str = "float32") -> None:
@@ -39,6 +44,8 @@ def make_repeatable(seed: int, precision: str = "float32") -> None:
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         tf.config.experimental.enable_op_determinism()
+    else:
+        tf.config.set_visible_devices([], "GPU")  # it only makes batches; else it takes the memory
 
 
 def check(args) -> None:
@@ -70,15 +77,23 @@ class SaveState(keras.callbacks.Callback):
     """After each epoch: the history's row, the best weights so far, everything to one file.
 
     `model` must be compiled. Raises InputError if the file at `path` belongs to another
-    configuration, or is not such a file.
+    configuration, or is not such a file. Without `writes` it leaves the file to another process.
     """
 
-    def __init__(self, path: Path, model: keras.Model, configuration: dict, patience: int):
+    def __init__(
+        self,
+        path: Path,
+        model: keras.Model,
+        configuration: dict,
+        patience: int,
+        writes: bool = True,
+    ):
         super().__init__()
         self.path = path
         self.set_model(model)
         self.configuration = configuration
         self.patience = patience
+        self.writes = writes
         self.history: list[dict] = []
         self.best_weights = model.get_weights()
         model.optimizer.build(model.trainable_variables)
@@ -88,6 +103,8 @@ class SaveState(keras.callbacks.Callback):
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def save(self) -> None:
+        if not self.writes:
+            return
         state = {"configuration": self.configuration, "history": self.history}
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables())}
         arrays |= {f"best_{i}": weights for i, weights in enumerate(self.best_weights)}
@@ -157,16 +174,21 @@ def train(
     train_rows: np.ndarray,
     validation_rows: np.ndarray,
     augment=None,
+    devices: Devices = ONE,
 ) -> dict:
     """Train a compiled `model` on some rows of `faces`, judge it on others, leave its artefacts.
 
     args: `name`, `seed`, `epochs`, `batch_size`, `patience`, `fresh`, `models_dir`, `figures_dir`.
     `augment` as `batches.training_batches` takes it. Writes NAME.keras (the best epoch, without
     its optimizer), NAME.csv, NAME.txt and NAME.json to the models' folder, NAME_history.png and
-    .csv to the figures'. Returns the record that NAME.json holds.
+    .csv to the figures'. Returns the record that NAME.json holds. Of several processes, which
+    `devices` tells, the first one writes.
     """
     record = utils.provenance(args, faces)
-    ignored = ("data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only")
+    backend = keras.backend.backend()
+    record["versions"][backend] = version(backend)
+    record["engine"] = f"{backend}, devices: {devices.count}, processes: {devices.processes}"
+    ignored = ("data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only", "distribute")
     configuration = {k: v for k, v in record["arguments"].items() if k not in ignored}
     configuration["data"] = faces.sha256
     configuration["model"] = hashlib.sha256(model.to_json().encode()).hexdigest()[:12]
@@ -176,8 +198,15 @@ def train(
     path = models_dir / f"{args.name}.state.npz"
     for leftover in models_dir.glob(f".{args.name}.state.*.npz"):
         leftover.unlink(missing_ok=True)  # of a run that was killed while it wrote
-    state = SaveState(path, model, configuration, args.patience)
-    if args.fresh or not path.exists():
+    first = devices.process == 0
+    with devices.scope():
+        state = SaveState(path, model, configuration, args.patience, writes=first)
+    goes_on = path.exists() and not args.fresh
+    devices.agree(  # also, nobody writes before all have looked
+        utils.sha256_of_file(path) if goes_on else "",
+        f"the processes find different states at {path}; share that folder, or give --fresh to all",
+    )
+    if not goes_on:
         state.save()  # a full disk or a folder without permission shows now, not after an epoch
     else:
         state.load()
@@ -189,23 +218,26 @@ def train(
     epochs = range(len(state.history), args.epochs)
     if epochs and not state.is_over():
         try:
-            model.fit(
-                training_batches(
-                    faces.images[train_rows],
-                    faces.labels[train_rows],
-                    args.batch_size,
-                    args.seed,
-                    epochs,
-                    augment,
-                ),
-                initial_epoch=epochs.start,
-                epochs=epochs.stop,
-                steps_per_epoch=math.ceil(len(train_rows) / args.batch_size),
-                validation_data=evaluation_batches(faces, validation_rows),
-                shuffle=False,  # the order is the dataset's
-                callbacks=[state],
-                verbose=1 if sys.stdout.isatty() else 2,
-            )
+            with devices.scope():
+                devices.prepare(model)
+                model.fit(
+                    training_batches(
+                        faces.images[train_rows],
+                        faces.labels[train_rows],
+                        args.batch_size,
+                        args.seed,
+                        epochs,
+                        augment,
+                        devices,
+                    ),
+                    initial_epoch=epochs.start,
+                    epochs=epochs.stop,
+                    steps_per_epoch=math.ceil(devices.whole(len(train_rows)) / args.batch_size),
+                    validation_data=evaluation_batches(faces, validation_rows, devices),
+                    shuffle=False,  # the order is the dataset's
+                    callbacks=[state],
+                    verbose=1 if sys.stdout.isatty() else 2,
+                )
         except KeyboardInterrupt:
             print(
                 f"\nThe same command goes on after epoch {len(state.history)} of {args.epochs}; "
@@ -216,8 +248,8 @@ def train(
     model.set_weights(state.best_weights)
     history, best = pd.DataFrame(state.history), state.best()
     saved = bare_model(model)
-    judge = keras.Model(saved.inputs, saved.outputs)  # apart: `saved` itself stays uncompiled
-    judge.compile(loss=model.loss, metrics=["accuracy"], jit_compile=False)
+    judge = keras.Model(saved.input, saved.output)  # apart: `saved` itself stays uncompiled
+    judge.compile(loss=model.loss, metrics=["accuracy"], jit_compile=JIT_COMPILE)
 
     def score(rows: np.ndarray) -> dict:
         return judge.evaluate(evaluation_batches(faces, rows), verbose=0, return_dict=True)
@@ -250,8 +282,9 @@ def train(
     public_rows = splits.rows_of_usage(faces, "PublicTest")
     if len(public_rows):
         record["metrics"]["public_test_accuracy"] = score(public_rows)["accuracy"]
-    leave_artefacts(args, saved, faces, history, record)
-    path.unlink(missing_ok=True)
+    if first:
+        leave_artefacts(args, saved, faces, history, record)
+        path.unlink(missing_ok=True)
     return record
 
 
@@ -286,6 +319,7 @@ def bare_model(model: keras.Model) -> keras.Model:
     config = model.get_config()
     for layer in config["layers"]:
         layer["config"]["dtype"] = "float32"
+        layer["config"].pop("synchronized", None)  # of batch norms, for several devices
     bare = type(model).from_config(config)
     bare.set_weights(model.get_weights())
     return bare

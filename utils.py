@@ -71,12 +71,19 @@ def check_limits(args, limits: dict[str, tuple[float, float]]) -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ prints while TensorFlow is imported; none of its settings reaches that."""
+    """Hold back what C++ prints while TensorFlow is imported; none of its settings reaches that.
+
+    Ends the script in one line if KERAS_BACKEND names an engine that is not there.
+    """
     saved = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
+    except (ImportError, ValueError) as error:
+        if "KERAS_BACKEND" not in os.environ:
+            raise
+        sys.exit(f"error: KERAS_BACKEND={os.environ['KERAS_BACKEND']}: {error}")
     finally:
         os.dup2(saved, 2)
         os.close(saved)
