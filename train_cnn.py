@@ -195,7 +195,7 @@ def build_compact_cnn(width: int, squeeze: bool = False, dropout: float = 0.0) -
         y = convolution(y, channels, f"{stage}b")
         if squeeze:
             weights = layers.GlobalAveragePooling2D(name=f"squeeze_{stage}")(y)
-            weights = layers.Dense(channels // 8, "relu", name=f"excite_{stage}a")(weights)
+            weights = layers.Dense(max(channels // 8, 1), "relu", name=f"excite_{stage}a")(weights)
             weights = layers.Dense(channels, "sigmoid", name=f"excite_{stage}b")(weights)
             weights = layers.Reshape((1, 1, channels), name=f"weights_{stage}")(weights)
             y = layers.Multiply(name=f"scale_{stage}")([y, weights])

@@ -248,7 +248,7 @@ def train(
     model.set_weights(state.best_weights)
     history, best = pd.DataFrame(state.history), state.best()
     saved = bare_model(model)
-    judge = keras.Model(saved.input, saved.output)  # apart: `saved` itself stays uncompiled
+    judge = keras.Model(saved.inputs[0], saved.outputs[0])  # apart: `saved` itself stays uncompiled
     judge.compile(loss=model.loss, metrics=["accuracy"], jit_compile=JIT_COMPILE)
 
     def score(rows: np.ndarray) -> dict:
