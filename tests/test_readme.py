@@ -3,8 +3,11 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 from conftest import ROOT
+
+import utils
 
 README = (ROOT / "README.md").read_text()
 ROWS = re.findall(
@@ -40,8 +43,61 @@ def test_what_is_said_of_the_matrix_is_in_its_record():
     assert any(line.startswith("Disgust is taken for Angry") for line in record["observations"])
 
 
+CARD = (ROOT / "models" / "README.md").read_text()
+
+
+def per_cent(ratio: float) -> str:
+    return f"{ratio * 100:.1f} %"
+
+
+def test_the_card_is_of_the_model_that_is_shipped():
+    record = json.loads((ROOT / "models" / "compact.json").read_text())
+    assert record["model_sha256"] == utils.sha256_of_file(ROOT / "models" / "compact.keras")
+    assert record["model_sha256"][:12] in CARD
+    assert f"{record['parameters']:,} parameters" in CARD
+    assert f"{record['split']['training_rows']:,} training faces" in CARD
+    assert f"epoch {record['best_epoch']} of {record['epochs']}" in CARD
+    assert (ROOT / "models" / "compact.keras").stat().st_size < 8e6
+    assert record["parameters"] <= 2_000_000
+
+
+def test_the_card_says_what_the_judgement_says():
+    path = ROOT / "figures" / "compact_PublicTest_confusion.json"
+    record = json.loads(path.read_text())
+    assert record["faces_seen_in_training"] == 0 and "without_seen" not in record
+    for name, part in (
+        ("plain", record),
+        ("18 views", record["test_time_augmentation"]),
+    ):
+        low, high = part["accuracy_interval"]
+        bounds = f"[{low * 100:.1f}, {high * 100:.1f}]"
+        row = f"| {name} | {per_cent(part['accuracy'])} {bounds} | {part['macro_f1']:.3f} | {per_cent(part['balanced_accuracy'])} |"
+        assert row in CARD
+    assert record["test_time_augmentation"]["views"] == 18
+    for name, part in record["classes"].items():
+        row = f"| {name} | {part['precision']:.2f} | {part['recall']:.2f} | {part['f1-score']:.2f} | {part['support']:.0f} |"
+        assert row in CARD
+
+
+def test_the_tries_are_those_of_the_table():
+    tries = pd.read_csv(ROOT / "models" / "tries.csv")
+    found = re.findall(
+        r"^\| (\w+) \| .* \| ([\d, ]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \|", CARD, re.M
+    )
+    assert {row[0] for row in found} == set(tries["what"])
+    for what, seeds, mean, spread, seconds in found:
+        runs = tries[tries["what"] == what]
+        assert seeds == ", ".join(map(str, sorted(runs["seed"])))
+        accuracies = runs["public_test_accuracy"] * 100
+        assert f"{accuracies.mean():.1f}" == mean
+        assert f"{accuracies.std(ddof=1):.1f}" == spread
+        cpu = (runs["cpu_seconds_per_1000_images"] * runs["epochs"]).mean()
+        assert f"{cpu:.1f}" == seconds
+
+
 def test_named_files_exist():
-    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / path).exists(), path
+    for folder, text in ((ROOT, README), (ROOT / "models", CARD)):
+        for path in re.findall(r"\]\((?!http)([^)]+)\)", text):
+            assert (folder / path).exists(), path
     for script in re.findall(r"python (\w+\.py)", README):
         assert (ROOT / script).exists(), script
