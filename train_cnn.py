@@ -42,7 +42,7 @@ class Args:
     # model
     net: Literal["compact", "report"] = "compact"
     """the network and its optimizer"""
-    width: int = 32
+    width: int = 24
     """channels of the compact net's first stage; they double twice"""
     squeeze: bool = False
     """squeeze-and-excitation in the compact net's blocks"""
