@@ -114,7 +114,7 @@ def show(axes, image: np.ndarray, text: str) -> None:
     axes.set_axis_on()  # a thin frame, for pictures that are white at the edge
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_linewidth(0.3)
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(text, fontsize=7, pad=2)
 
 
@@ -284,11 +284,11 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
 
 
 def merge(path: Path, table: pd.DataFrame) -> str:
-    """The rows of a run as CSV, after those that other models' runs left in the file."""
+    """The rows of a run as CSV, after those that other models and layers left in the file."""
     with contextlib.suppress(OSError, ValueError, LookupError):  # none yet, or none of ours
-        earlier = pd.read_csv(path)
-        others = earlier[~earlier["model"].isin(table["model"])]
-        table = pd.concat([others, table], ignore_index=True)
+        earlier, of = pd.read_csv(path), ["model", "layer"]
+        again = pd.MultiIndex.from_frame(earlier[of]).isin(pd.MultiIndex.from_frame(table[of]))
+        table = pd.concat([earlier[~again], table], ignore_index=True)
     return table.to_csv(index=False, float_format="%.5g")
 
 

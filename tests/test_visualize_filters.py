@@ -314,8 +314,13 @@ def test_every_layer_in_turn_and_runs_of_other_models_stay(trained, tmp_path):
     assert table.loc[table["model"] == "other", "ascent"].tolist() == [1.5]
     assert table["layer"].unique().tolist() == ["conv", *convolutions]
     visualize_filters.main(args_for(trained, tmp_path, layer="conv_0", filters=(2, 1)))
-    table = pd.read_csv(tmp_path / "filters.csv")
-    assert table.loc[table["model"] == "compact", "filter"].tolist() == [2, 1]
+    again = pd.read_csv(tmp_path / "filters.csv")
+    assert again.loc[again["layer"] == "conv_0", "filter"].tolist() == [2, 1]
+    for layer in ("conv", *convolutions[1:]):
+        pd.testing.assert_frame_equal(
+            again[again["layer"] == layer].reset_index(drop=True),
+            table[table["layer"] == layer].reset_index(drop=True),
+        )
     assert len(faces.images) == 420
 
 
