@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import artefacts
 import train_cnn
 import train_dnn
 import training
@@ -75,7 +76,7 @@ def rows_of(table: str) -> list[str]:
 )
 def test_layer_table_is_the_reports_row_by_row(name, table, total):
     model = MODELS[name]()
-    written = training.layer_table(model)
+    written = artefacts.layer_table(model)
     assert rows_of(written)[1:] == table.strip().splitlines()  # the first is the rescaling
     assert rows_of(written)[0] == "rescaling 48,48,1 0"
     assert model.count_params() == total
@@ -96,7 +97,7 @@ def test_saved_model_takes_raw_pixels_and_carries_no_optimizer(name, tmp_path):
     model.compile("adam", "categorical_crossentropy")
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1)).astype("float32")
     model.fit(images, keras.ops.one_hot([0, 1, 2], 7), verbose=0)
-    training.bare_model(model).save(tmp_path / "model.keras")
+    artefacts.bare_model(model).save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert getattr(loaded, "optimizer", None) is None
     expected = model.predict(images, verbose=0)
@@ -114,7 +115,7 @@ def test_a_model_trained_in_bfloat16_is_saved_in_float32(tmp_path):
     model = train_cnn.build_compact_cnn(16, squeeze=True, dropout=0.2)
     assert model.get_layer("conv_1a").compute_dtype == "bfloat16"
     training.make_repeatable(0)
-    bare = training.bare_model(model)
+    bare = artefacts.bare_model(model)
     assert {layer.compute_dtype for layer in bare.layers} == {"float32"}
     images = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
     expected = train_cnn.build_compact_cnn(16, squeeze=True, dropout=0.2)
