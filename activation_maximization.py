@@ -90,7 +90,7 @@ def ascend(
         return 255 * tf.sigmoid(tf.signal.irfft2d(spectrum))
 
     @tf.function
-    def climb(step: tf.Tensor) -> None:
+    def climb(step: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(parameters.value)
             faces = picture()
@@ -104,6 +104,7 @@ def ascend(
             parameters.assign(tf.clip_by_value(higher, 0, 255))
         else:
             optimizer.apply([-gradient], [parameters])
+        return total / len(filters)
 
     @tf.function
     def look() -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,15 +113,15 @@ def ascend(
 
     kept = snapshot_steps(steps)
     faces, values = [], []
-    progress = keras.utils.Progbar(steps, verbose=verbose, stateful_metrics=["value"])
+    progress = keras.utils.Progbar(steps, verbose=verbose, stateful_metrics=["mean value"])
     for step in range(steps + 1):
         if step in kept:
             face, reached = look()
             faces.append(face.numpy())
             values.append(reached.numpy())
         if step < steps:
-            climb(tf.constant(step + 1))
-            progress.update(step + 1, [("value", float(values[-1].mean()))])
+            reached = climb(tf.constant(step + 1))
+            progress.update(step + 1, [("mean value", reached)])
     return Ascent(kept, np.stack(faces), np.stack(values))
 
 

@@ -310,6 +310,8 @@ def main(args: Args) -> dict:
     labels = None if faces.labels is None else faces.labels[rows]
     control = maximization.untrained(classifier, args.seed)
     strongest = maximization.strongest(classifier, chosen, faces.images[rows])
+    if not all(np.isfinite(found_in.values).all() for found_in in strongest.values()):
+        raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
     record = utils.provenance(args, faces) | {"model": classifier.name, "split": args.split}
     record |= {"faces": len(rows), "layers": {}}
     tables = []

@@ -361,6 +361,21 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(change, expected, trained
     assert not list(tmp_path.iterdir())
 
 
+def test_a_broken_model_ends_in_one_line(trained, tmp_path):
+    model = by_hand(np.full((5, 5), np.nan)).model
+    model.save(tmp_path / "broken.keras")
+    args = args_for(trained, tmp_path / "out", model=tmp_path / "broken.keras", split="PublicTest")
+    with pytest.raises(InputError, match="NaN or infinity"):
+        visualize_filters.main(args)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bar_shows_the_value_climbing(capsys):
+    ascend(by_hand(EDGE), steps=12, verbose=1)
+    shown = [float(text.split()[0]) for text in capsys.readouterr().out.split("mean value: ")[1:]]
+    assert len(shown) >= 3 and shown[-1] > shown[0]
+
+
 def test_a_model_without_convolution_says_so(trained, tmp_path):
     model = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(), layers.Dense(7)])
     model.save(tmp_path / "flat.keras")
