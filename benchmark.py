@@ -210,7 +210,7 @@ def main(args: Args) -> dict:
         print(f"\n{title}; ratios to the first row\n{table.round(3).to_string()}")
     _, training, products, _, _ = tables.values()
     peak = products["cpu"].iloc[0] * OPERATIONS / 1e12
-    shares = {name: round(peak / training.loc[name, "cpu"], 3) for name in ("ours", "PyTorch")}
+    shares = {n: round(float(peak / training.loc[n, "cpu"]), 3) for n in ("ours", "PyTorch")}
     fast = fast_recipe(training)
     print(f"\nshare of the matrix product's speed, training the report's CNN: {shares}")
     print(f"the fast recipe, in epochs of the report's CNN: {fast}")
