@@ -374,7 +374,7 @@ def test_a_broken_model_ends_in_one_line(trained, tmp_path):
 def test_the_bar_shows_the_value_climbing(capsys):
     ascend(by_hand(EDGE), steps=12, verbose=1)
     shown = [float(x) for x in re.findall(r"mean value: (-?[\d.]+)", capsys.readouterr().out)]
-    assert len(shown) >= 3 and shown[-1] > shown[0]
+    assert len(shown) >= 2 and shown[-1] > shown[0]  # it is redrawn every 50 ms
 
 
 def test_a_model_without_convolution_says_so(trained, tmp_path):
