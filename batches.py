@@ -140,3 +140,12 @@ def random_erasing(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor
     hit_columns = tf.abs(columns + 0.5 - random[1] * tf.cast(width, tf.float32)) < size * side / 2
     hit = hit_rows[:, :, None] & hit_columns[:, None, :] & (random[2] < 0.5)[..., None]
     return tf.where(hit[..., None], tf.reduce_mean(images, axis=[1, 2], keepdims=True), images)
+
+
+def random_contrast(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor:
+    """Scale each image about mid-grey by 1 ± `size` and lighten or darken it by ±`size` of half
+    the range, clipped to 0..255. images: float32 (n, h, w, c) -> the same shape.
+    """
+    random = size * tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], seed, -1.0, 1.0)
+    middle = 127.5
+    return tf.clip_by_value((images - middle) * (1 + random[0]) + middle * (1 + random[1]), 0, 255)

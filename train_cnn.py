@@ -226,20 +226,22 @@ def report_optimizer(args: Args) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
 
 
-def one_cycle(args: Args, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """SGD whose learning rate climbs for a quarter of the run, then falls to 0 along a cosine.
+def one_cycle(
+    steps: int, learning_rate: float, weight_decay: float, **options
+) -> keras.optimizers.Optimizer:
+    """SGD whose learning rate climbs for a quarter of all `steps`, then falls to 0 along a cosine.
 
-    After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018).
+    After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018). `options`
+    are Keras's own.
     """
-    steps = args.epochs * steps_per_epoch
     rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=args.learning_rate / 25,
-        warmup_target=args.learning_rate,
+        initial_learning_rate=learning_rate / 25,
+        warmup_target=learning_rate,
         warmup_steps=steps // 4,
         decay_steps=steps - steps // 4,
     )
     return keras.optimizers.SGD(
-        rate, momentum=0.9, nesterov=True, weight_decay=args.weight_decay or None
+        rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None, **options
     )
 
 
@@ -249,7 +251,7 @@ def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
         model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)
     else:
         model = build_compact_cnn(args.width, args.squeeze, args.dropout)
-        optimizer = one_cycle(args, steps_per_epoch)
+        optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing),

@@ -6,11 +6,9 @@ follows from the history. So one file, written after each epoch, holds all there
 """
 
 import hashlib
-import json
 import math
 import sys
 import time
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pandas as pd
 
 import utils
 import artefacts
+import saved_state
 import splits
 from utils import Faces, InputError
 from batches import evaluation_batches, training_batches
@@ -104,40 +103,18 @@ class SaveState(keras.callbacks.Callback):
     def save(self) -> None:
         if not self.writes:
             return
-        state = {"configuration": self.configuration, "history": self.history}
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables())}
+        arrays = saved_state.values(self.variables())
         arrays |= {f"best_{i}": weights for i, weights in enumerate(self.best_weights)}
-        utils.write_whole(
-            self.path, lambda temporary: np.savez(temporary, state=json.dumps(state), **arrays)
-        )
+        saved_state.save(self.path, self.configuration, self.history, arrays)
 
     def load(self) -> None:
-        try:
-            with np.load(self.path) as stored:
-                arrays = dict(stored)
-            state = json.loads(str(arrays["state"]))
-            found = state["configuration"]
-            history = state["history"]
-        except (LookupError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise self.damaged(error) from None
-        for name, value in self.configuration.items():
-            if found.get(name) != value:
-                raise InputError(
-                    f"{self.path} is of an unfinished run with another configuration ({name} "
-                    f"{found.get(name)} there, {value} here); run that to its end, or start over: "
-                    "--fresh"
-                )
+        history, arrays = saved_state.load(self.path, self.configuration)
         try:
             best = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
-            for i, variable in enumerate(self.variables()):
-                variable.assign(arrays[f"variable_{i}"])
-        except (LookupError, ValueError) as error:
-            raise self.damaged(error) from None
+        except LookupError as error:
+            raise saved_state.damaged(self.path, error) from None
+        saved_state.restore(self.path, self.variables(), arrays)
         self.best_weights, self.history = best, history
-
-    def damaged(self, error: Exception) -> InputError:
-        why = " ".join(str(error).split())[:80]
-        return InputError(f"{self.path} is damaged ({why}); --fresh starts over")
 
     def best(self) -> dict:
         """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
@@ -195,8 +172,7 @@ def train(
     utils.folder(args.figures_dir, faces).mkdir(parents=True, exist_ok=True)
     utils.refuse_inputs(*(models_dir / f"{args.name}{end}" for end in (".keras", ".csv", ".txt")))
     path = models_dir / f"{args.name}.state.npz"
-    for leftover in models_dir.glob(f".{args.name}.state.*.npz"):
-        leftover.unlink(missing_ok=True)  # of a run that was killed while it wrote
+    saved_state.remove_leftovers(path)
     first = devices.process == 0
     with devices.scope():
         state = SaveState(path, model, configuration, args.patience, writes=first)

@@ -129,8 +129,7 @@ def test_a_model_trained_in_bfloat16_is_saved_in_float32(tmp_path):
 
 
 def test_one_cycle_climbs_and_falls_to_nothing():
-    args = train_cnn.Args(epochs=4, learning_rate=0.2)
-    rate = train_cnn.one_cycle(args, steps_per_epoch=25)._learning_rate
+    rate = train_cnn.one_cycle(100, learning_rate=0.2, weight_decay=0)._learning_rate
     rates = np.array([float(rate(step)) for step in range(101)])
     assert rates.argmax() == 25
     assert rates[25] == pytest.approx(0.2)

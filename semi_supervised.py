@@ -1,0 +1,489 @@
+"""Learn from few labels: what do unlabelled faces add to 25 or 250 labelled ones a class (the
+report's bonus)?
+
+    python semi_supervised.py                                # 250 labels a class, every method
+    python semi_supervised.py --labels-per-class 25 --seed 1
+    python semi_supervised.py --quick                        # a first look, for drawn faces
+
+Keeps a few labels of each class, hides the others, and trains one network by each method with the
+same number of updates: on the labelled faces alone (the baseline), by self-training, by clustering,
+by FixMatch, and with all labels (the ceiling). The methods stand in pseudo_labels.py. Hidden labels
+are used to say how right the pseudo-labels were, and for nothing else.
+
+Each run is a row of figures/semi_supervised.csv, from which figures/semi_supervised.png is drawn;
+runs add up, and a repeated one replaces its row. Killed or stopped, the same command goes on where
+it was; what is finished is not trained again.
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import utils
+import splits
+from utils import CLASSES, Faces, InputError
+
+with utils.quiet_stderr():
+    import keras
+import numpy as np
+import pandas as pd
+import tyro
+from matplotlib.figure import Figure
+from sklearn.metrics import f1_score
+
+import classifier
+import pseudo_labels
+import saved_state
+import scores
+import training
+from pseudo_labels import NONE, FewLabels, Learnt
+
+LABELS = {  # of the figures
+    "baseline": "labelled faces alone",
+    "self_training": "self-training",
+    "clustering": "clustering",
+    "fixmatch": "FixMatch",
+    "all_labels": "all labels",
+}
+METHODS = tuple(LABELS)
+
+
+@dataclass
+class Args:
+    # data
+    data: Path | None = None
+    """CSV of faces; without it data/fer2013.csv, or else drawn sample faces"""
+    labels_per_class: int = 250
+    """labels of each class that are kept"""
+    validation_fraction: float = 0.0
+    """share of the training pictures to judge on; 0 judges on PublicTest instead"""
+
+    # methods
+    methods: tuple[
+        Literal["baseline", "self_training", "clustering", "fixmatch", "all_labels"], ...
+    ] = METHODS
+    """what to train; the baseline is trained in any case"""
+    threshold: float = 0.8
+    """self-training: least probability of a pseudo-label (smoothed targets are 0.91)"""
+    rounds: int = 5
+    """self-training: rounds, after each but the last of which faces get pseudo-labels"""
+    clusters: int = 100
+    """clustering: clusters of k-means"""
+    unlabelled_batch: int = 160
+    """FixMatch: unlabelled faces an update"""
+    unlabelled_weight: float = 3.0
+    """FixMatch: weight of their loss"""
+    strong_shift: float = 0.15
+    """FixMatch, strong augmentation: largest shift, as a share of the side"""
+    strong_rotation: float = 30.0
+    """FixMatch, strong augmentation: largest turn, degrees"""
+    strong_zoom: float = 0.25
+    """FixMatch, strong augmentation: largest change of height and of width, as a share"""
+    strong_contrast: float = 0.4
+    """FixMatch, strong augmentation: largest change of contrast and brightness, as a share"""
+    strong_erase: float = 0.45
+    """FixMatch, strong augmentation: side of a greyed square in every other face, as a share"""
+
+    # network and optimisation, the same for each method
+    width: int = 16
+    """channels of the compact net's first stage"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """to compute in; bfloat16 is faster on processors that have it (AVX512_BF16, AMX)"""
+    updates: int = 3000
+    """steps of the optimizer"""
+    batch_size: int = 32
+    """faces with labels or pseudo-labels an update; FixMatch's unlabelled ones come on top"""
+    learning_rate: float = 0.05
+    """peak of the one cycle"""
+    weight_decay: float = 5e-4
+    """times the learning rate, each step"""
+    label_smoothing: float = 0.1
+    """share of each target that is spread over all classes"""
+    memory: float = 0.99
+    """of running means: the averaged weights, FixMatch's thresholds and alignment"""
+    shift: float = 0.08
+    """weak augmentation: largest shift, as a share of the side"""
+    rotation: float = 10.0
+    """weak augmentation: largest turn, degrees"""
+    zoom: float = 0.1
+    """weak augmentation: largest change of height and of width, as a share"""
+
+    # output
+    name: str = "semi"
+    """how the names of the models begin: NAME_METHOD_LABELS_seedSEED.keras"""
+    seed: int = 0
+    """of the labels kept, weights, batches and augmentation"""
+    models_dir: Path = utils.ROOT / "models"
+    """folder of the models and their records"""
+    figures_dir: Path = utils.ROOT / "figures"
+    """folder of the table and the figures"""
+    fresh: bool = False
+    """train again what is finished, and start over what is not"""
+    quick: bool = False
+    """other defaults: fewer labels, a small net and few updates"""
+
+
+QUICK = Args(
+    quick=True,
+    labels_per_class=10,
+    rounds=3,
+    clusters=40,
+    unlabelled_batch=96,
+    width=8,
+    updates=400,
+)
+LIMITS = {
+    "labels_per_class": (1, 10**5),
+    "threshold": (0, 1),
+    "rounds": (1, 1000),
+    "clusters": (1, 10**5),
+    "unlabelled_batch": (1, 10**5),
+    "unlabelled_weight": (0, 1000),
+    "strong_shift": (0, 1),
+    "strong_rotation": (0, 180),
+    "strong_zoom": (0, 0.99),
+    "strong_contrast": (0, 1),
+    "strong_erase": (0, 1),
+    "updates": (1, 10**7),
+    "batch_size": (2, 10**5),
+    "memory": (0, 0.99999),
+}
+# Fields that tell nothing of what is trained, and those that only one method asks for.
+ELSEWHERE = ("data", "methods", "models_dir", "figures_dir", "fresh", "quick")
+ONLY_FOR = {
+    "self_training": ("threshold", "rounds"),
+    "clustering": ("clusters",),
+    "fixmatch": tuple(name for name in vars(Args()) if name.startswith(("strong", "unlabelled"))),
+}
+PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}  # FixMatch, Roy & Etemad, ACII 2022
+
+
+def hide_labels(
+    faces: Faces, rows: np.ndarray, labels_per_class: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that keep their label, as many of each class, no picture twice; and all others, sorted.
+
+    Raises InputError if a class has too few pictures.
+    """
+    pictures = rows[np.unique(splits.first_copy(faces.images[rows]))]
+    random = np.random.default_rng([seed, 3])
+    kept = []
+    for label, name in enumerate(CLASSES):
+        members = pictures[faces.labels[pictures] == label]
+        if len(members) < labels_per_class:
+            raise InputError(
+                f"--labels-per-class is {labels_per_class}, but {faces.path} has {len(members)} "
+                f"pictures of {name} to train on; give that many or fewer"
+            )
+        kept.append(random.choice(members, labels_per_class, replace=False))
+    labelled = np.sort(np.concatenate(kept))
+    return labelled, np.setdiff1d(rows, labelled)
+
+
+def looped(path: Path, configuration: dict, args, history: list[dict]) -> pseudo_labels.Loop:
+    """A loop over all updates that goes on from `path`, and notes loss and time in `history`."""
+
+    def loop(step: Callable, variables: list) -> None:
+        if path.exists() and not args.fresh:
+            history[:], arrays = saved_state.load(path, configuration)
+            saved_state.restore(path, variables, arrays)
+            print(f"  going on after update {history[-1]['update']} of {args.updates} ({path})")
+        done = history[-1]["update"] if history else 0
+        before = history[-1]["seconds"] if history else 0.0
+        every = max(args.updates // 20, 1)
+        started = time.perf_counter()
+        try:
+            for update in range(done, args.updates):
+                loss = step(update)
+                if (update + 1) % every and update + 1 != args.updates:
+                    continue
+                if not np.isfinite(loss):
+                    raise InputError(
+                        f"the loss is {loss} after {update + 1} updates; lower the learning rate"
+                    )
+                seconds = round(before + time.perf_counter() - started, 2)
+                history.append({"update": update + 1, "loss": float(loss), "seconds": seconds})
+                saved_state.save(path, configuration, history, saved_state.values(variables))
+                print(f"  {update + 1} of {args.updates}: loss {loss:.3f}, {seconds:.0f} s")
+        except KeyboardInterrupt:
+            print("\nThe same command goes on; with --fresh it starts over.", file=sys.stderr)
+            raise
+
+    return loop
+
+
+def quality(learnt: Learnt, hidden_labels: np.ndarray) -> dict[str, list]:
+    """Coverage and precision of the pseudo-labels (k, m), held against the hidden labels (m,).
+
+    Coverage is the share of unlabelled faces with a pseudo-label; precision the share of those that
+    are right, None where there are none.
+    """
+    given = learnt.pseudo_labels != NONE
+    right = learnt.pseudo_labels == hidden_labels
+    return {
+        "updates": learnt.updates.tolist(),
+        "coverage": [round(float(row.mean()), 4) for row in given],
+        "precision": [
+            round(float(hits[row].mean()), 4) if row.any() else None
+            for hits, row in zip(right, given, strict=True)
+        ],
+    }
+
+
+def run_name(args: Args, method: str) -> str:
+    labels = "" if method == "all_labels" else f"_{args.labels_per_class}"
+    return f"{args.name}_{method}{labels}_seed{args.seed}"
+
+
+def configuration_of(args: Args, method: str, faces: Faces) -> dict:
+    """What decides the weights of a run, as its record holds it."""
+    others = [name for key, names in ONLY_FOR.items() if key != method for name in names]
+    others += ["labels_per_class"] if method == "all_labels" else []
+    fields = {k: v for k, v in vars(args).items() if k not in (*ELSEWHERE, *others)}
+    return {"method": method, **fields, "data": faces.sha256}
+
+
+def finished(path: Path, configuration: dict) -> tuple[keras.Model, dict] | None:
+    """Model and record of an earlier run of this configuration, if both are whole."""
+    if not path.is_file():
+        return None
+    record, _ = classifier.read_record(path)
+    if record is None or record.get("configuration") != configuration:
+        return None
+    return classifier.load_classifier(path).model, record
+
+
+def learn(
+    method: str, args: Args, faces: Faces, rows: dict[str, np.ndarray], baseline: keras.Model | None
+) -> tuple[keras.Model, dict]:
+    """Train by one method, judge, and leave NAME.keras and NAME.json; or find that done before."""
+    folder = utils.folder(args.models_dir, faces)
+    name = run_name(args, method)
+    path, configuration = folder / f"{name}.keras", configuration_of(args, method, faces)
+    done = None if args.fresh else finished(path, configuration)
+    if done is not None:
+        print(f"{name}: is there already")
+        return done
+    print(f"{name}:")
+    state = folder / f"{name}.state.npz"
+    saved_state.remove_leftovers(state)
+    keep, hidden = rows["labelled"], rows["unlabelled"]
+    if method == "all_labels":
+        keep, hidden = np.union1d(keep, hidden), hidden[:0]
+    data = FewLabels(faces.images[keep], faces.labels[keep], faces.images[hidden])
+    history: list[dict] = []
+    training.make_repeatable(args.seed, args.precision)
+    train = {
+        "self_training": pseudo_labels.self_training,
+        "clustering": functools.partial(pseudo_labels.clustering, baseline=baseline),
+        "fixmatch": functools.partial(pseudo_labels.fixmatch, baseline=baseline),
+    }.get(method, pseudo_labels.supervised)
+    learnt = train(data, args, looped(state, configuration, args, history))
+    judged = rows["held_out"]
+    labels = faces.labels[judged]
+    answers = classifier.predict(
+        classifier.Classifier(name, learnt.model, (0.0, 255.0), None), faces.images[judged]
+    )
+    answers = answers.argmax(axis=1)
+    f1 = f1_score(labels, answers, labels=np.arange(7), average=None, zero_division=0)
+    record = utils.provenance(args, faces) | {
+        "configuration": configuration,
+        "parameters": learnt.model.count_params(),
+        "labelled": len(keep),
+        "unlabelled": len(hidden),
+        "minutes": round(history[-1]["seconds"] / 60, 2),
+        "history": history,
+        "metrics": scores.measure(labels, answers) | {"f1": f1.round(4).tolist()},
+        "pseudo_labels": quality(learnt, faces.labels[hidden]),
+        "split": {
+            "method": "few labels of Training; judged on pictures that are not among it",
+            "labels_sha256": splits.sha256_of_rows(faces, keep),
+            "training_rows": len(rows["labelled"]) + len(rows["unlabelled"]),
+            "training_sha256": splits.sha256_of_rows(
+                faces, np.union1d(rows["labelled"], rows["unlabelled"])
+            ),
+            "validation_sha256": splits.sha256_of_rows(faces, judged),
+            "validation_rows": judged.tolist(),
+        },
+    }
+    utils.write_whole(path, learnt.model.save)
+    record["model_sha256"] = utils.sha256_of_file(path)
+    utils.write_json(path.with_suffix(".json"), record)
+    state.unlink(missing_ok=True)
+    return learnt.model, record
+
+
+KEY = ["data", "method", "labels_per_class", "seed"]
+
+
+def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
+    """A run as figures/semi_supervised.csv holds it; of all_labels the mean number a class."""
+    metrics, pseudo = record["metrics"], record["pseudo_labels"]
+    few = method != "all_labels"
+    return {
+        "method": method,
+        "labels_per_class": args.labels_per_class if few else round(record["labelled"] / 7),
+        "seed": args.seed,
+        "accuracy": round(metrics["accuracy"], 4),
+        "macro_f1": round(metrics["macro_f1"], 4),
+        "updates": args.updates,
+        "minutes": record["minutes"],
+        "data": "drawn" if faces.drawn else "fer2013",
+        "judged_on": metrics["faces"],
+        "coverage": pseudo["coverage"][-1] if pseudo["coverage"] else None,
+        "precision": pseudo["precision"][-1] if pseudo["precision"] else None,
+        **{f"f1_{name}": value for name, value in zip(CLASSES, metrics["f1"], strict=True)},
+        "git": record["git"],
+        "command": record["command"],
+    }
+
+
+def with_row(path: Path, row: dict) -> pd.DataFrame:
+    """The table at `path` with `row`, in place of an earlier row of the same run.
+
+    Raises InputError if what is at `path` is no such table.
+    """
+    table = pd.DataFrame([row])
+    if path.exists():
+        try:
+            table = pd.concat([pd.read_csv(path), table])[list(table)]
+        except (ValueError, LookupError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is damaged ({error}); move it away") from None
+    return table.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+
+
+def main(args: Args) -> dict[str, dict]:
+    """Train by each of `args.methods`; returns their rows of the table, by method."""
+    utils.check_limits(args, LIMITS)
+    training.check(args)
+    faces = utils.load_faces(args.data)
+    train_rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
+    labelled, unlabelled = hide_labels(faces, train_rows, args.labels_per_class, args.seed)
+    rows = {"labelled": labelled, "unlabelled": unlabelled, "held_out": held_out}
+    print(
+        f"{len(labelled):,} labelled and {len(unlabelled):,} unlabelled faces of "
+        f"{faces.path.name}; judged on {len(held_out):,} others"
+    )
+    figures = utils.folder(args.figures_dir, faces)
+    path = figures / "semi_supervised.csv"
+    records, results, baseline = {}, {}, None
+    for method in [m for m in METHODS if m in ("baseline", *args.methods)]:
+        model, records[method] = learn(method, args, faces, rows, baseline)
+        baseline = baseline or model
+        results[method] = row_of(method, args, faces, records[method])
+        table = with_row(path, results[method])
+        utils.write_text(path, table.to_csv(index=False))
+    title = utils.headline(faces, f"Learning from few labels, judged on {len(held_out):,} faces")
+    utils.save_figure(plot_accuracy(table, title), path.with_suffix(".png"))
+    title = utils.headline(faces, f"{args.labels_per_class} labels a class, seed {args.seed}")
+    stem = figures / f"semi_supervised_{args.labels_per_class}_seed{args.seed}"
+    utils.save_figure(plot_pseudo_labels(records, title), stem.with_suffix(".png"))
+    told = ("command", "git", "machine", "versions", "minutes", "configuration", "metrics")
+    numbers = {
+        method: {key: record[key] for key in (*told, "pseudo_labels")}
+        for method, record in records.items()
+    }
+    utils.write_json(stem.with_suffix(".json"), {"classes": CLASSES, "methods": numbers})
+    print_table(results)
+    return results
+
+
+def print_table(rows: dict[str, dict]) -> None:
+    """Accuracy, gain over the baseline, macro-F1, coverage, precision and minutes by method."""
+    print(f"\n{'':14} accuracy  gain, points  macro-F1  coverage  precision  minutes")
+    for method, row in rows.items():
+        gain = 100 * (row["accuracy"] - rows["baseline"]["accuracy"])
+        pseudo = ["" if row[n] is None else f"{row[n]:.1%}" for n in ("coverage", "precision")]
+        print(
+            f"{method:14} {row['accuracy']:8.1%}  {gain:+12.1f}  {row['macro_f1']:8.3f}  "
+            f"{pseudo[0]:>8}  {pseudo[1]:>9}  {row['minutes']:7.1f}"
+        )
+
+
+def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
+    """Accuracy and macro-F1 against labels a class: the mean over seeds, bars from the lowest to
+    the highest seed; the published FixMatch beside those of real faces.
+
+    table: rows of figures/semi_supervised.csv, all of one kind of data.
+    """
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure.suptitle(title)
+    few = table[table["method"] != "all_labels"]
+    ticks = sorted(few["labels_per_class"].unique())
+    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "macro_f1"), strict=True):
+        for place, (method, label) in enumerate(LABELS.items()):
+            runs = table.loc[table["method"] == method].groupby("labels_per_class")[name]
+            if not len(runs):
+                continue
+            if method == "all_labels":
+                mean, low, high = (
+                    table.loc[table["method"] == method, name].agg(how)
+                    for how in ("mean", "min", "max")
+                )
+                axes.axhline(mean, color="0.3", ls="--", lw=1, label=label)
+                axes.axhspan(low, high, color="0.3", alpha=0.12)
+                continue
+            mean = runs.mean()
+            reach = np.abs(runs.agg(["min", "max"]).T - mean)
+            aside = mean.index * 1.03 ** (place - 1.5)  # else the bars would cover each other
+            axes.errorbar(aside, mean, reach, fmt="o-", ms=4, lw=1.2, capsize=3, label=label)
+        if name == "accuracy" and (table["data"] == "fer2013").all():
+            axes.plot(
+                *zip(*PUBLISHED.items(), strict=True),
+                "k:x",
+                lw=1,
+                ms=5,
+                label="FixMatch as published (WRN-28-2, 2^20 updates)",
+            )
+            ticks = sorted({*ticks, *PUBLISHED})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{n}" for n in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="labels a class", ylabel=name.replace("_f1", "-F1"))
+        axes.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def plot_pseudo_labels(records: dict[str, dict], title: str) -> Figure:
+    """Coverage and precision of the pseudo-labels over training, and what each class gains."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    coverage, precision, gains = figure.subplots(1, 3)
+    learners = [method for method in records if method not in ("baseline", "all_labels")]
+    width = 0.8 / max(len(learners), 1)
+    baseline = np.array(records["baseline"]["metrics"]["f1"])
+    for place, method in enumerate(learners):
+        pseudo = records[method]["pseudo_labels"]
+        look = {"color": f"C{METHODS.index(method)}", "label": LABELS[method]}
+        for axes, name in ((coverage, "coverage"), (precision, "precision")):
+            values = np.array(pseudo[name], float)  # None becomes NaN: not drawn
+            axes.plot(pseudo["updates"], values, "o-", ms=3, **look)
+        places = np.arange(len(CLASSES)) + (place - (len(learners) - 1) / 2) * width
+        gains.bar(places, records[method]["metrics"]["f1"] - baseline, width, **look)
+    for axes, name in (
+        (coverage, "share with a pseudo-label"),
+        (precision, "share of those right"),
+    ):
+        axes.set(xlabel="updates", ylabel=name, ylim=(0, 1))
+        axes.legend()
+    gains.axhline(0, color="0.3", lw=0.8)
+    gains.set_xticks(np.arange(len(CLASSES)), CLASSES, rotation=30)
+    gains.set(ylabel="F1 minus the baseline's")
+    for axes in figure.axes:
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def parse(arguments: list[str]) -> Args:
+    """`[flags]`; with `--quick` the flags change the quick settings instead."""
+    default = QUICK if "--quick" in arguments else Args()
+    return tyro.cli(Args, args=arguments, default=default, description=__doc__)
+
+
+if __name__ == "__main__":
+    utils.run(main, parse(sys.argv[1:]))
