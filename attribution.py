@@ -151,16 +151,10 @@ def grad_cam(
     return in_batches(cam, images, labels)
 
 
-def flat_layers(model: keras.Model) -> list[keras.Layer]:
-    """All layers in order, those of nested models among them."""
-    layers = []
-    for layer in model.layers:
-        layers += flat_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return layers
-
-
 def convolutions(model: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in flat_layers(model) if isinstance(layer, CONVOLUTIONS)]
+    return [
+        layer for _, layer in classifiers.named_layers(model) if isinstance(layer, CONVOLUTIONS)
+    ]
 
 
 def occlusion(logits: Logits, images: np.ndarray, labels: np.ndarray, patch: int) -> np.ndarray:

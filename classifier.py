@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageOps
 
 import utils
 import splits
@@ -97,6 +98,16 @@ def open_data_and_model(args) -> tuple[Faces, Classifier]:
         print(f"What compact held out is not in {faces.path}; here is {fast} instead")
         classifier = load_classifier(fast, args.input_range)
     return mark_drawn(faces, classifier), classifier
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The middle square of any picture as uint8 (1, 48, 48). Raises InputError if it is none."""
+    side = utils.SIDE
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(ImageOps.fit(picture.convert("L"), (side, side)))[np.newaxis]
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is not a readable picture ({error}); name another") from None
 
 
 def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
@@ -252,6 +263,15 @@ def observed(
     finally:
         for layer, call in before.items():
             layer.call = call
+
+
+def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """All layers in order, those of nested models among them as OUTER/INNER."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_layers(layer, f"{prefix}{layer.name}/")
+        else:
+            yield prefix + layer.name, layer
 
 
 def logits_model(model: keras.Model) -> keras.Model:

@@ -14,7 +14,8 @@ from scipy.ndimage import sobel
 from scipy.stats import rankdata
 
 from utils import SIDE, InputError, quiet_stderr
-from attribution import Logits, flat_layers, in_batches
+from attribution import Logits, in_batches
+from classifier import named_layers
 
 with quiet_stderr():
     import keras
@@ -124,7 +125,7 @@ def randomisation_check(
     is 1. The model has its weights back in the end.
     """
     rng, saved = np.random.default_rng(seed), model.get_weights()
-    layers = [layer for layer in flat_layers(model) if hasattr(layer, "kernel")][::-1]
+    layers = [layer for _, layer in named_layers(model) if hasattr(layer, "kernel")][::-1]
     if not layers:
         raise InputError(f"{model.name} has no weights to shuffle")
     true = {name: make() for name, make in make_maps.items()}

@@ -1,6 +1,5 @@
 """The convolutions of a model: where their filters are looked at, and what each unit sees."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 import utils
 from utils import SIDE, InputError
 from attribution import CONVOLUTIONS
-from classifier import observed
+from classifier import named_layers, observed
 
 with utils.quiet_stderr():
     import keras
@@ -41,15 +40,6 @@ class FilterLayer(NamedTuple):
 
     def field_text(self) -> str:
         return "x".join(f"{size:.0f}" for size in self.field.size)
-
-
-def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """All layers in order, those of nested models among them as OUTER/INNER."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from named_layers(layer, f"{prefix}{layer.name}/")
-        else:
-            yield prefix + layer.name, layer
 
 
 def filter_layers(model: keras.Model) -> list[FilterLayer]:

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import tyro
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 
 import utils
 import attribution
@@ -117,15 +116,6 @@ def choose_faces(args: Args, faces: Faces, rows: np.ndarray, predicted: np.ndarr
         if not len(found):
             print(f"No face of class {CLASSES[label]} is classified correctly: it has no row")
     return np.array([rng.choice(found) for found in chosen if len(found)], int)
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """The middle square of any picture as uint8 (1, 48, 48). Raises InputError if it is none."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(ImageOps.fit(picture.convert("L"), (SIDE, SIDE)))[np.newaxis]
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a readable picture ({error}); name another") from None
 
 
 def captions(probabilities: np.ndarray, logits: np.ndarray, labels: np.ndarray | None) -> list[str]:
@@ -297,7 +287,7 @@ def main(args: Args) -> dict:
     name, folder = classifier.name, utils.folder(args.figures_dir, faces)
     record = utils.provenance(args, faces) | {"model": name, "split": args.split}
     if args.image:
-        rows, shown, true = None, read_picture(args.image), None
+        rows, shown, true = None, classifiers.read_picture(args.image), None
         where = args.image.name
     else:
         if faces.labels is None:

@@ -27,7 +27,6 @@ from matplotlib.figure import Figure
 import utils
 import activation_maximization as maximization
 import classifier as classifiers
-import saliency
 from utils import CLASSES, Faces, InputError
 from filter_layers import FilterLayer, crop, filter_layers
 
@@ -102,7 +101,7 @@ def choose_layers(args: Args, found: list[FilterLayer]) -> list[FilterLayer]:
 def choose_face(args: Args, faces: Faces, rows: np.ndarray) -> tuple[np.ndarray, str]:
     """The face (48, 48) whose responses are shown, and what to call it."""
     if args.image:
-        return saliency.read_picture(args.image)[0], args.image.name
+        return classifiers.read_picture(args.image)[0], args.image.name
     row = int(rows[0]) if args.row is None else args.row
     if not 0 <= row < len(faces.images):
         raise InputError(f"{faces.path} has rows 0 to {len(faces.images) - 1}, not {row}")
@@ -222,7 +221,7 @@ def climb(args: Args, classifier, target: FilterLayer, numbers) -> maximization.
 
 
 def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, given) -> None:
-    """The four figures of a layer."""
+    """The four figures of a layer; `control` is the untrained copy and its layer."""
     target, numbers, ascent, strongest, table = looked
     middle, sides = target.middle, classifier.model.input_shape[1:3]
     base = utils.folder(args.figures_dir, faces) / (
@@ -248,8 +247,7 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
 
     order = looked.order(args.show)
     names = [f"{numbers[i]}{' dead' if table['dead'][i] else ''}" for i in order]
-    [blind] = [t for t in filter_layers(control.model) if t.name == target.name]
-    blindly = climb(args, control, blind, numbers[order])
+    blindly = climb(args, *control, numbers[order])
     grids = {
         "trained": cells(ascent, order, names),
         "untrained copy": cells(blindly, range(len(order)), numbers[order]),
@@ -308,7 +306,8 @@ def main(args: Args) -> dict:
     rows = classifiers.rows_of_split(args.split, faces, classifier)
     given = choose_face(args, faces, rows)
     labels = None if faces.labels is None else faces.labels[rows]
-    control = maximization.untrained(classifier, args.seed)
+    untrained = maximization.untrained(classifier, args.seed)
+    same = {target.name: target for target in filter_layers(untrained.model)}
     strongest = maximization.strongest(classifier, chosen, faces.images[rows])
     if not all(np.isfinite(found_in.values).all() for found_in in strongest.values()):
         raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
@@ -317,6 +316,7 @@ def main(args: Args) -> dict:
     tables = []
     for target in chosen:
         looked = look_at(args, classifier, target, strongest[target.name], labels)
+        control = untrained, same[target.name]
         draw(args, faces, rows, classifier, control, looked, given)
         tables.append(looked.table)
         summary = record["layers"][target.name] = looked.summary()

@@ -1,5 +1,6 @@
 """Small faces that every test can make for itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,18 @@ def faces_csv(tmp_path: Path) -> Path:
     path = tmp_path / "faces.csv"
     fer2013_csv.write_csv(path, *make_faces(420))
     return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder with faces.csv and models/compact.keras, trained a little on it."""
+    import train_cnn  # here, since TensorFlow takes seconds that many a test does not need
+
+    folder = tmp_path_factory.mktemp("trained")
+    fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
+    args = train_cnn.Args(folder / "faces.csv", width=4, batch_size=32, epochs=6, name="compact")
+    train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
+    return folder
 
 
 def pytest_collection_modifyitems(items):

@@ -14,9 +14,7 @@ import utils
 import attribution
 import classifier as classifiers
 import faithfulness
-import fer2013_csv
 import saliency
-import train_cnn
 from utils import InputError
 
 layers = keras.layers
@@ -267,15 +265,6 @@ def test_verdict_follows_the_numbers():
 
 
 # The command
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
-    args = train_cnn.Args(folder / "faces.csv", width=4, batch_size=32, epochs=6, name="compact")
-    train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
-    return folder
 
 
 def args_for(trained, output, **changes) -> saliency.Args:

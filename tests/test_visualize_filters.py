@@ -16,7 +16,6 @@ from PIL import Image
 import utils
 import activation_maximization as maximization
 import classifier as classifiers
-import fer2013_csv
 import filter_layers
 import train_cnn
 import visualize_filters
@@ -263,15 +262,6 @@ def test_watching_leaves_the_model_as_it_was():
 
 
 # The command
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
-    args = train_cnn.Args(folder / "faces.csv", width=4, batch_size=32, epochs=2, name="compact")
-    train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
-    return folder
 
 
 def args_for(trained, output, **changes) -> visualize_filters.Args:
