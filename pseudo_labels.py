@@ -14,7 +14,7 @@ import numpy as np
 import utils
 import artefacts
 import train_cnn
-from utils import CLASSES
+from utils import CLASSES, InputError
 from batches import random_affine, random_contrast, random_erasing
 
 with utils.quiet_stderr():
@@ -85,7 +85,8 @@ def self_training(data: FewLabels, args, loop: Loop) -> Learnt:
         return step(update, pools)
 
     loop(step_of_round, [*student.variables(), labels])
-    return Learnt(finished(student), np.arange(args.rounds) * every, labels.numpy())
+    begun = np.arange(0, args.updates, every)
+    return Learnt(finished(student), begun, labels.numpy()[: len(begun)])
 
 
 def clustering(data: FewLabels, args, loop: Loop, baseline: keras.Model) -> Learnt:
@@ -93,10 +94,13 @@ def clustering(data: FewLabels, args, loop: Loop, baseline: keras.Model) -> Lear
 
     The cluster-then-label of X. Zhu and A. Goldberg, "Introduction to semi-supervised learning"
     (2009), chapter 3, by k-means. Faces in clusters without a labelled one stay unlabelled.
+    Raises InputError for more clusters than faces.
     """
     layer = baseline.get_layer("global_pooling").output
     features = keras.Model(baseline.inputs[0], layer)
     together = np.concatenate([data.images, data.unlabelled])
+    if args.clusters > len(together):
+        raise InputError(f"--clusters is {args.clusters}, but there are {len(together)} faces")
     kmeans = KMeans(args.clusters, n_init=1, random_state=args.seed)
     clusters = kmeans.fit_predict(predicted(features, together))
     count = len(data.labels)

@@ -10,6 +10,11 @@ same number of updates: on the labelled faces alone (the baseline), by self-trai
 by FixMatch, and with all labels (the ceiling). The methods stand in pseudo_labels.py. Hidden labels
 are used to say how right the pseudo-labels were, and for nothing else.
 
+What to expect, on one core in bfloat16 with FER2013 (figures/semi_supervised.csv, three seeds,
+PublicTest): with 250 labels a class 45.1 % from the labelled faces alone and 49.5 % by FixMatch,
+with 25 labels 26.1 % and 32.7 %, with all labels 54.3 %; 7 minutes for FixMatch, 1 to 2 for each of
+the others. Self-training gains a point at 250 labels and none at 25, clustering 2.6 and none.
+
 Each run is a row of figures/semi_supervised.csv, from which figures/semi_supervised.png is drawn;
 runs add up, and a repeated one replaces its row. Killed or stopped, the same command goes on where
 it was; what is finished is not trained again.
@@ -167,7 +172,7 @@ def hide_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows that keep their label, as many of each class, no picture twice; and all others, sorted.
 
-    Raises InputError if a class has too few pictures.
+    Raises InputError if a class has too few pictures, or if no label is hidden.
     """
     pictures = rows[np.unique(splits.first_copy(faces.images[rows]))]
     random = np.random.default_rng([seed, 3])
@@ -181,16 +186,27 @@ def hide_labels(
             )
         kept.append(random.choice(members, labels_per_class, replace=False))
     labelled = np.sort(np.concatenate(kept))
-    return labelled, np.setdiff1d(rows, labelled)
+    hidden = np.setdiff1d(rows, labelled)
+    if not len(hidden):
+        raise InputError(
+            f"--labels-per-class {labels_per_class} keeps all labels of {faces.path}; give fewer"
+        )
+    return labelled, hidden
 
 
 def looped(path: Path, configuration: dict, args, history: list[dict]) -> pseudo_labels.Loop:
     """A loop over all updates that goes on from `path`, and notes loss and time in `history`."""
 
     def loop(step: Callable, variables: list) -> None:
+        def save() -> None:
+            saved_state.save(path, configuration, history, saved_state.values(variables))
+
         if path.exists() and not args.fresh:
             history[:], arrays = saved_state.load(path, configuration)
             saved_state.restore(path, variables, arrays)
+        else:
+            save()  # a full disk or a folder without permission shows now, not after minutes
+        if history:
             print(f"  going on after update {history[-1]['update']} of {args.updates} ({path})")
         done = history[-1]["update"] if history else 0
         before = history[-1]["seconds"] if history else 0.0
@@ -207,7 +223,7 @@ def looped(path: Path, configuration: dict, args, history: list[dict]) -> pseudo
                     )
                 seconds = round(before + time.perf_counter() - started, 2)
                 history.append({"update": update + 1, "loss": float(loss), "seconds": seconds})
-                saved_state.save(path, configuration, history, saved_state.values(variables))
+                save()
                 print(f"  {update + 1} of {args.updates}: loss {loss:.3f}, {seconds:.0f} s")
         except KeyboardInterrupt:
             print("\nThe same command goes on; with --fresh it starts over.", file=sys.stderr)
@@ -342,17 +358,21 @@ def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
     }
 
 
-def with_row(path: Path, row: dict) -> pd.DataFrame:
-    """The table at `path` with `row`, in place of an earlier row of the same run.
+def read_table(path: Path) -> pd.DataFrame | None:
+    """The runs so far, if any. Raises InputError if what is at `path` is no such table."""
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+        table[[*KEY, "accuracy", "macro_f1"]]
+    except (ValueError, LookupError) as error:
+        raise InputError(f"{path} is damaged ({error}); move it away") from None
+    return table
 
-    Raises InputError if what is at `path` is no such table.
-    """
-    table = pd.DataFrame([row])
-    if path.exists():
-        try:
-            table = pd.concat([pd.read_csv(path), table])[list(table)]
-        except (ValueError, LookupError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is damaged ({error}); move it away") from None
+
+def with_row(earlier: pd.DataFrame | None, row: dict) -> pd.DataFrame:
+    """The table with one more row, in place of an earlier one of the same run."""
+    table = pd.concat([earlier, pd.DataFrame([row])])
     return table.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
 
 
@@ -370,14 +390,18 @@ def main(args: Args) -> dict[str, dict]:
     )
     figures = utils.folder(args.figures_dir, faces)
     path = figures / "semi_supervised.csv"
+    read_table(path)  # a damaged one shows now, not after the training
     records, results, baseline = {}, {}, None
     for method in [m for m in METHODS if m in ("baseline", *args.methods)]:
         model, records[method] = learn(method, args, faces, rows, baseline)
         baseline = baseline or model
         results[method] = row_of(method, args, faces, records[method])
-        table = with_row(path, results[method])
+        table = with_row(read_table(path), results[method])  # another run may have added to it
         utils.write_text(path, table.to_csv(index=False))
-    title = utils.headline(faces, f"Learning from few labels, judged on {len(held_out):,} faces")
+    title = utils.headline(
+        faces,
+        f"Learning from few labels, judged on {len(held_out):,} faces: mean and range of the seeds",
+    )
     utils.save_figure(plot_accuracy(table, title), path.with_suffix(".png"))
     title = utils.headline(faces, f"{args.labels_per_class} labels a class, seed {args.seed}")
     stem = figures / f"semi_supervised_{args.labels_per_class}_seed{args.seed}"
@@ -430,7 +454,9 @@ def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
             mean = runs.mean()
             reach = np.abs(runs.agg(["min", "max"]).T - mean)
             aside = mean.index * 1.03 ** (place - 1.5)  # else the bars would cover each other
-            axes.errorbar(aside, mean, reach, fmt="o-", ms=4, lw=1.2, capsize=3, label=label)
+            axes.errorbar(
+                aside, mean, reach, fmt=f"C{place}o-", ms=4, lw=1.2, capsize=3, label=label
+            )
         if name == "accuracy" and (table["data"] == "fer2013").all():
             axes.plot(
                 *zip(*PUBLISHED.items(), strict=True),
@@ -442,6 +468,7 @@ def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
             ticks = sorted({*ticks, *PUBLISHED})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{n}" for n in ticks])
+        axes.set_xlim(ticks[0] / 1.3, ticks[-1] * 1.3)
         axes.minorticks_off()
         axes.set(xlabel="labels a class", ylabel=name.replace("_f1", "-F1"))
         axes.grid(alpha=0.3)
@@ -463,14 +490,16 @@ def plot_pseudo_labels(records: dict[str, dict], title: str) -> Figure:
         for axes, name in ((coverage, "coverage"), (precision, "precision")):
             values = np.array(pseudo[name], float)  # None becomes NaN: not drawn
             axes.plot(pseudo["updates"], values, "o-", ms=3, **look)
+            axes.set_xlim(0, records["baseline"]["configuration"]["updates"])
         places = np.arange(len(CLASSES)) + (place - (len(learners) - 1) / 2) * width
         gains.bar(places, records[method]["metrics"]["f1"] - baseline, width, **look)
     for axes, name in (
         (coverage, "share with a pseudo-label"),
         (precision, "share of those right"),
     ):
-        axes.set(xlabel="updates", ylabel=name, ylim=(0, 1))
-        axes.legend()
+        axes.set(xlabel="updates", ylabel=name, ylim=(0, 1.05))
+        if learners:
+            axes.legend()
     gains.axhline(0, color="0.3", lw=0.8)
     gains.set_xticks(np.arange(len(CLASSES)), CLASSES, rotation=30)
     gains.set(ylabel="F1 minus the baseline's")
