@@ -40,6 +40,8 @@ class Args:
     """units of each of the three hidden layers"""
     dropout: float = 0.5
     """after each hidden layer (not stated in the report; 0.5 was the custom)"""
+    rescale: bool = True
+    """divide pixels by 255 (not stated in the report either)"""
 
     # optimisation
     epochs: int = 100
@@ -71,7 +73,7 @@ class Args:
 CNNS = ("report_no_augment", "report", "fast")  # P2's own first
 
 
-def build_dnn(width: int, dropout: float) -> keras.Model:
+def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
     """The report's P2, layer by layer: 4,469,767 parameters with `width` 1024."""
     hidden = []
     for i in (1, 2, 3):
@@ -83,7 +85,7 @@ def build_dnn(width: int, dropout: float) -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((48, 48, 1), name="faces"),
-            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.Rescaling(1 / 255 if rescale else 1, name="rescaling"),
             layers.Flatten(name="flatten_1"),
             *hidden,
             layers.Dense(7, name="dense_4"),
@@ -167,7 +169,7 @@ def main(args: Args) -> dict:
     else:
         train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
         training.make_repeatable(args.seed)
-        model = build_dnn(args.width, args.dropout)
+        model = build_dnn(args.width, args.dropout, args.rescale)
         model.compile(
             keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8),
             "categorical_crossentropy",
