@@ -1,12 +1,14 @@
 # make                          draw sample faces, train on them, write the figures
 # make DATA=path/to/fer2013.csv the same on real faces (data/fer2013.csv is found by itself)
+# make report                   REPORT.md again, from the records of the runs so far
 # make test                     what CI runs
 PYTHON ?= python3
 DATA ?=
 RUN := .venv/bin/python
+FACES = $(or $(FLAGS),$(if $(wildcard data/fer2013.csv),,--drawn))
 FLAGS := $(if $(DATA),--data "$(patsubst ~/%,$(HOME)/%,$(DATA))")
 
-.PHONY: all test clean
+.PHONY: all report test clean
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -15,6 +17,11 @@ all: .venv/installed
 	$(RUN) confusion_matrix.py $(FLAGS)
 	$(RUN) saliency.py $(FLAGS)
 	$(RUN) visualize_filters.py $(FLAGS) --steps 64
+	$(RUN) semi_supervised.py --quick $(FLAGS)
+	$(RUN) report.py $(FACES)
+
+report: .venv/installed
+	$(RUN) report.py $(FACES)
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .

@@ -17,6 +17,10 @@ ROWS = re.findall(
 )
 
 
+def per_cent(ratio: float) -> str:
+    return f"{ratio * 100:.1f} %"
+
+
 def test_results_are_found():
     assert len(ROWS) >= 4
 
@@ -64,6 +68,29 @@ def test_what_is_said_of_the_filters_is_in_their_table():
     assert (plain["ascent"] > plain["ascent_default"]).all()  # "climbs higher still"
 
 
+METHODS = ("self_training", "clustering", "fixmatch")
+
+
+def test_what_is_said_of_few_labels_is_in_their_table():
+    table = pd.read_csv(ROOT / "figures" / "semi_supervised.csv")
+    assert set(table["data"]) == {"fer2013"}
+    text = " ".join(README.split())
+    means = table.groupby(["labels_per_class", "method"])["accuracy"].mean()
+    ceiling = table.loc[table["method"] == "all_labels", "accuracy"].mean()
+    many, few = means[250], means[25]
+    for labels in (25, 250):
+        seeds = table[table["labels_per_class"] == labels].groupby("method")["seed"].nunique()
+        assert seeds.to_dict() == dict.fromkeys(["baseline", *METHODS], 3)
+    for said in (
+        f"alone give {per_cent(many['baseline'])}, self-training {per_cent(many['self_training'])}",
+        f"clustering {per_cent(many['clustering'])} and FixMatch {per_cent(many['fixmatch'])}",
+        f"all labels give {per_cent(ceiling)} in as many updates",
+        f"it is {per_cent(few['baseline'])} alone, {per_cent(few['self_training'])} by self-training",
+        f"{per_cent(few['clustering'])} by clustering and {per_cent(few['fixmatch'])} by FixMatch",
+    ):
+        assert said in text
+
+
 def test_speeds_are_those_of_the_benchmark():
     record = json.loads((ROOT / "figures" / "benchmark.json").read_text())
     csv, training, _, saliency, filters = record["results"].values()
@@ -87,10 +114,6 @@ def test_speeds_are_those_of_the_benchmark():
 
 
 CARD = (ROOT / "models" / "README.md").read_text()
-
-
-def per_cent(ratio: float) -> str:
-    return f"{ratio * 100:.1f} %"
 
 
 def test_the_card_is_of_the_model_that_is_shipped():
