@@ -422,7 +422,7 @@ def cells(table: pd.DataFrame, method: str) -> list[str]:
     spread = f" ± {accuracy.std(ddof=1):.1f}" if len(runs) > 1 else ""
     return [
         ", ".join(map(str, sorted(runs["seed"]))),
-        f"{accuracy.mean():.1f}{spread}",
+        f"{100 * runs['accuracy'].mean():.1f}{spread}",
         f"{runs['macro_f1'].mean():.3f}",
         f"{runs['minutes'].mean():.1f}",
     ]
