@@ -25,18 +25,22 @@ def ratios(counts: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
+def f1_by_class(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """float64 (7,); 0 for a class that neither occurs nor is answered."""
+    classes = np.arange(len(CLASSES))
+    return metrics.f1_score(labels, predicted, labels=classes, average=None, zero_division=0)
+
+
 def measure(labels: np.ndarray, predicted: np.ndarray) -> dict:
     """Accuracy with its interval, macro-F1 over all 7 classes, mean recall of those present."""
     correct = int(np.sum(labels == predicted))
     present = np.unique(labels)
-    classes = np.arange(len(CLASSES))
-    f1 = metrics.f1_score(labels, predicted, labels=classes, average=None, zero_division=0)
     recall = metrics.recall_score(labels, predicted, labels=present, average=None)
     return {
         "faces": len(labels),
         "accuracy": correct / len(labels),
         "accuracy_interval": interval(correct, len(labels)),
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(f1_by_class(labels, predicted).mean()),
         "balanced_accuracy": float(recall.mean()),
     }
 

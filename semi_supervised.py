@@ -38,7 +38,6 @@ import numpy as np
 import pandas as pd
 import tyro
 from matplotlib.figure import Figure
-from sklearn.metrics import f1_score
 
 import classifier
 import pseudo_labels
@@ -288,8 +287,9 @@ def learn(
     state = folder / f"{name}.state.npz"
     saved_state.remove_leftovers(state)
     keep, hidden = rows["labelled"], rows["unlabelled"]
+    seen = np.union1d(keep, hidden)
     if method == "all_labels":
-        keep, hidden = np.union1d(keep, hidden), hidden[:0]
+        keep, hidden = seen, hidden[:0]
     data = FewLabels(faces.images[keep], faces.labels[keep], faces.images[hidden])
     history: list[dict] = []
     training.make_repeatable(args.seed, args.precision)
@@ -305,7 +305,6 @@ def learn(
         classifier.Classifier(name, learnt.model, (0.0, 255.0), None), faces.images[judged]
     )
     answers = answers.argmax(axis=1)
-    f1 = f1_score(labels, answers, labels=np.arange(7), average=None, zero_division=0)
     record = utils.provenance(args, faces) | {
         "configuration": configuration,
         "parameters": learnt.model.count_params(),
@@ -313,15 +312,14 @@ def learn(
         "unlabelled": len(hidden),
         "minutes": round(history[-1]["seconds"] / 60, 2),
         "history": history,
-        "metrics": scores.measure(labels, answers) | {"f1": f1.round(4).tolist()},
+        "metrics": scores.measure(labels, answers)
+        | {"f1": scores.f1_by_class(labels, answers).round(4).tolist()},
         "pseudo_labels": quality(learnt, faces.labels[hidden]),
         "split": {
             "method": "few labels of Training; judged on pictures that are not among it",
             "labels_sha256": splits.sha256_of_rows(faces, keep),
-            "training_rows": len(rows["labelled"]) + len(rows["unlabelled"]),
-            "training_sha256": splits.sha256_of_rows(
-                faces, np.union1d(rows["labelled"], rows["unlabelled"])
-            ),
+            "training_rows": len(seen),
+            "training_sha256": splits.sha256_of_rows(faces, seen),
             "validation_sha256": splits.sha256_of_rows(faces, judged),
             "validation_rows": judged.tolist(),
         },
