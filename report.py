@@ -397,37 +397,42 @@ def bonus(records: Records) -> list[str]:
     table = records.table(records.figures / "semi_supervised.csv", command)
     few = table[table["method"] != "all_labels"]
     rows, words = [], []
-    for labels, of_size in few.groupby("labels_per_class"):
+    for (labels, updates), of_size in few.groupby(["labels_per_class", "updates"]):
         by_seed = of_size.set_index("seed")
         baseline = by_seed.loc[by_seed["method"] == "baseline", "accuracy"]
         gains = {}
-        for method in of_size["method"].unique():
-            runs = by_seed[by_seed["method"] == method]
+        for method, runs in by_seed.groupby("method"):
             gain = 100 * (runs["accuracy"] - baseline).mean()  # over the seeds that both have
             gains[method.replace("_", "-")] = f"{gain:+.1f}"
-            rows.append([labels, method.replace("_", "-"), *cells(of_size, method), f"{gain:+.1f}"])
+            rows.append([labels, *cells(runs), f"{gain:+.1f}"])
         told = ", ".join(f"{name} {gain}" for name, gain in gains.items() if name != "baseline")
-        words.append(f"With {labels} labels a class, points over the labelled faces alone: {told}.")
-    if "all_labels" in set(table["method"]):
-        rows.append(["all", "all labels", *cells(table, "all_labels"), ""])
-    header = ["labels a class", "method", "seeds", "accuracy, %", "macro-F1", "minutes", "gain"]
+        words.append(
+            f"With {labels} labels a class, points over the labelled faces alone after {updates:,} "
+            f"updates: {told}."
+        )
+    everything = table[table["method"] == "all_labels"].set_index("seed")
+    rows += [["all", *cells(runs), ""] for _, runs in everything.groupby("updates")]
+    header = ["labels a class", "method", "updates", "seeds", "accuracy, %", "macro-F1", "minutes"]
     return [
         records.figure(
             "semi_supervised.png", "Accuracy and macro-F1 against labels a class", command
         ),
-        markdown(rows, header),
+        markdown(rows, [*header, "gain"]),
         bullets(words),
     ]
 
 
-def cells(table: pd.DataFrame, method: str) -> list[str]:
-    """Seeds, accuracy with its standard deviation, macro-F1 and minutes of one method."""
-    runs = table[table["method"] == method]
+def cells(runs: pd.DataFrame) -> list[str]:
+    """Method, updates, seeds, accuracy with its standard deviation, macro-F1 and minutes of runs
+    that differ in seed, their index, alone.
+    """
     accuracy = 100 * runs["accuracy"]
     spread = f" ± {accuracy.std(ddof=1):.1f}" if len(runs) > 1 else ""
     return [
-        ", ".join(map(str, sorted(runs["seed"]))),
-        f"{100 * runs['accuracy'].mean():.1f}{spread}",
+        runs["method"].iloc[0].replace("_", "-"),
+        f"{runs['updates'].iloc[0]:,}",
+        ", ".join(map(str, sorted(runs.index))),
+        f"{accuracy.mean():.1f}{spread}",
         f"{runs['macro_f1'].mean():.3f}",
         f"{runs['minutes'].mean():.1f}",
     ]

@@ -118,7 +118,7 @@ class Args:
 
     # output
     name: str = "semi"
-    """how the names of the models begin: NAME_METHOD_LABELS_seedSEED.keras"""
+    """how the names of the models begin: NAME_METHOD_LABELS_UPDATES_seedSEED.keras"""
     seed: int = 0
     """of the labels kept, weights, batches and augmentation"""
     models_dir: Path = utils.ROOT / "models"
@@ -251,7 +251,7 @@ def quality(learnt: Learnt, hidden_labels: np.ndarray) -> dict[str, list]:
 
 def run_name(args: Args, method: str) -> str:
     labels = "" if method == "all_labels" else f"_{args.labels_per_class}"
-    return f"{args.name}_{method}{labels}_seed{args.seed}"
+    return f"{args.name}_{method}{labels}_{args.updates}_seed{args.seed}"
 
 
 def configuration_of(args: Args, method: str, faces: Faces) -> dict:
@@ -331,7 +331,7 @@ def learn(
     return learnt.model, record
 
 
-KEY = ["data", "method", "labels_per_class", "seed"]
+KEY = ["data", "method", "labels_per_class", "updates", "seed"]
 
 
 def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
@@ -401,8 +401,11 @@ def main(args: Args) -> dict[str, dict]:
         f"Learning from few labels, judged on {len(held_out):,} faces: mean and range of the seeds",
     )
     utils.save_figure(plot_accuracy(table, title), path.with_suffix(".png"))
-    title = utils.headline(faces, f"{args.labels_per_class} labels a class, seed {args.seed}")
-    stem = figures / f"semi_supervised_{args.labels_per_class}_seed{args.seed}"
+    title = utils.headline(
+        faces,
+        f"{args.labels_per_class} labels a class, {args.updates:,} updates, seed {args.seed}",
+    )
+    stem = figures / f"semi_supervised_{args.labels_per_class}_{args.updates}_seed{args.seed}"
     utils.save_figure(plot_pseudo_labels(records, title), stem.with_suffix(".png"))
     told = ("command", "git", "machine", "versions", "minutes", "configuration", "metrics")
     numbers = {
@@ -428,33 +431,31 @@ def print_table(rows: dict[str, dict]) -> None:
 
 def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
     """Accuracy and macro-F1 against labels a class: the mean over seeds, bars from the lowest to
-    the highest seed; the published FixMatch beside those of real faces.
+    the highest seed, hollow for runs of another length than most; the published FixMatch beside
+    those of real faces.
 
     table: rows of figures/semi_supervised.csv, all of one kind of data.
     """
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     figure.suptitle(title)
-    few = table[table["method"] != "all_labels"]
-    ticks = sorted(few["labels_per_class"].unique())
+    ticks = sorted(table.loc[table["method"] != "all_labels", "labels_per_class"].unique())
+    usual = table["updates"].mode()[0]
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "macro_f1"), strict=True):
-        for place, (method, label) in enumerate(LABELS.items()):
-            runs = table.loc[table["method"] == method].groupby("labels_per_class")[name]
-            if not len(runs):
-                continue
+        for (method, updates), runs in table.groupby(["method", "updates"]):
+            place, hollow = METHODS.index(method), updates != usual
+            label = LABELS[method] + (f", {updates:,} updates" if hollow else "")
             if method == "all_labels":
-                mean, low, high = (
-                    table.loc[table["method"] == method, name].agg(how)
-                    for how in ("mean", "min", "max")
-                )
-                axes.axhline(mean, color="0.3", ls="--", lw=1, label=label)
-                axes.axhspan(low, high, color="0.3", alpha=0.12)
+                look = {"color": "0.3", "lw": 1, "ls": "-." if hollow else "--"}
+                axes.axhline(runs[name].mean(), label=label, **look)
+                axes.axhspan(runs[name].min(), runs[name].max(), color="0.3", alpha=0.12)
                 continue
-            mean = runs.mean()
-            reach = np.abs(runs.agg(["min", "max"]).T - mean)
+            by_labels = runs.groupby("labels_per_class")[name]
+            mean = by_labels.mean()
+            reach = np.abs(by_labels.agg(["min", "max"]).T - mean)
             aside = mean.index * 1.03 ** (place - 1.5)  # else the bars would cover each other
-            axes.errorbar(
-                aside, mean, reach, fmt=f"C{place}o-", ms=4, lw=1.2, capsize=3, label=label
-            )
+            look = {"fmt": f"C{place}D--" if hollow else f"C{place}o-", "ms": 4, "lw": 1.2}
+            look |= {"mfc": "white"} if hollow else {}
+            axes.errorbar(aside, mean, reach, capsize=3, label=label, **look)
         if name == "accuracy" and (table["data"] == "fer2013").all():
             axes.plot(
                 *zip(*PUBLISHED.items(), strict=True),

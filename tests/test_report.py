@@ -79,12 +79,17 @@ def test_gains_are_of_the_same_seeds(tmp_path):
         ("fixmatch", 25, 1, 0.56),
     ]
     table = pd.DataFrame(rows, columns=["method", "labels_per_class", "seed", "accuracy"])
-    table["macro_f1"], table["minutes"] = 0.3, 1.0
+    table["macro_f1"], table["minutes"], table["updates"] = 0.3, 1.0, 3000
+    longer = table[table["seed"] == 0].assign(updates=9000)
+    longer.loc[longer["method"] == "fixmatch", "accuracy"] = 0.51
+    table = pd.concat([table, longer])
     (tmp_path / "f").mkdir()
     table.to_csv(tmp_path / "f" / "semi_supervised.csv", index=False)
     text = report.main(report.Args(None, tmp_path / "m", tmp_path / "f", tmp_path / "R.md"))
-    assert "| 25 | fixmatch | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
-    assert "With 25 labels a class, points over the labelled faces alone: fixmatch +5.0." in text
+    assert "| 25 | fixmatch | 3,000 | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
+    assert "| 25 | fixmatch | 9,000 | 0 | 51.0 | 0.300 | 1.0 | +11.0 |" in text
+    said = "With 25 labels a class, points over the labelled faces alone after {} updates: fixmatch"
+    assert said.format("3,000") + " +5.0." in text and said.format("9,000") + " +11.0." in text
 
 
 def test_damaged_record_is_one_line(copies):

@@ -100,7 +100,9 @@ def test_a_killed_run_ends_as_it_would_have(method, prepared, tmp_path, monkeypa
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(saved_state, "save", save_and_die)
         semi_supervised.learn(method, args, faces, rows, baseline)
-    assert [path.name for path in args.models_dir.iterdir()] == [f"semi_{method}_4_seed0.state.npz"]
+    assert [path.name for path in args.models_dir.iterdir()] == [
+        f"semi_{method}_4_6_seed0.state.npz"
+    ]
     again, its_record = semi_supervised.learn(method, args, faces, rows, baseline)
     for ours, theirs in zip(again.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -205,10 +207,10 @@ def test_the_command_leaves_table_figures_and_models(faces_csv, tmp_path, capsys
     assert {*needed, "updates", "minutes", "data"} <= set(table)
     assert set(table["data"]) == {"fer2013"} and set(table["updates"]) == {4}
     names = {p.stem for p in (tmp_path / "models").glob("*.keras")}
-    few = {f"semi_{m}_4_seed0" for m in semi_supervised.METHODS[:4]}
-    assert names == {*few, "semi_all_labels_seed0"}
+    few = {f"semi_{m}_4_4_seed0" for m in semi_supervised.METHODS[:4]}
+    assert names == {*few, "semi_all_labels_4_seed0"}
     assert not list((tmp_path / "models").glob("*state*"))
-    for stem in ("semi_supervised", "semi_supervised_4_seed0"):
+    for stem in ("semi_supervised", "semi_supervised_4_4_seed0"):
         assert (tmp_path / "figures" / f"{stem}.png").stat().st_size > 10000
 
     before = {p: p.read_bytes() for p in (tmp_path / "models").iterdir()}
@@ -235,7 +237,10 @@ def test_bad_input_is_refused(changes, message, prepared):
     args, faces, _ = prepared
     with pytest.raises(InputError, match=message):
         semi_supervised.main(replace(args, data=faces.path, **{"methods": ()} | changes))
-    assert {path.stem for path in args.models_dir.rglob("*.keras")} <= {"semi_baseline_4_seed0"}
+    assert {path.stem for path in args.models_dir.rglob("*.keras")} <= {
+        "semi_baseline_4_6_seed0",
+        "semi_baseline_4_40_seed0",
+    }
 
 
 def test_a_table_that_is_none_is_refused(prepared):
