@@ -68,11 +68,14 @@ def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
     best = history[history["epoch"] == best_epoch]
+    losses = history[["loss", "val_loss"]].to_numpy()
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         axes.plot(history["epoch"], history[name], label="training")
         axes.plot(history["epoch"], history[f"val_{name}"], label="validation")
         axes.plot(best["epoch"], best[f"val_{name}"], "o", color="C1", label="best epoch")
         axes.set(xlabel="epoch", ylabel=name)
+        if name == "loss" and 0 < 10 * losses.min() < losses.max():
+            axes.set_yscale("log")  # a first epoch that went astray would flatten all others
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()

@@ -182,7 +182,7 @@ def p1_results(records: Records) -> list[str]:
 def p1_observations(records: Records) -> list[str]:
     history, told = records.history("report"), ORIGINAL["report"]
     below = (history["accuracy"] < history["val_accuracy"]).mean()
-    best = history["val_accuracy"].max()
+    best = records.run("report")["metrics"]["validation_accuracy"]
     gained = (
         history["val_accuracy"].rolling(5).mean().diff(5).iloc[-1] if len(history) > 10 else None
     )
@@ -233,8 +233,8 @@ def p2_observations(records: Records) -> list[str]:
     shared = min(len(cnn), len(dnn))
     lead = (cnn["val_accuracy"][:shared] > dnn["val_accuracy"][:shared]).mean()
     best = [
-        f"{per_cent(history['val_accuracy'].max())} (epoch {history['val_accuracy'].idxmax() + 1})"
-        for history in (cnn, dnn)
+        f"{per_cent(run['metrics']['validation_accuracy'])} (epoch {run['best_epoch']})"
+        for run in map(records.run, ("report_no_augment", "dnn"))
     ]
     words.append(
         f"In {lead:.0%} of the first {shared} epochs the CNN is ahead on the held-out faces; at "

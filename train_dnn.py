@@ -129,13 +129,14 @@ def find_cnn(folder: Path, name: str) -> str:
     return ""
 
 
-def read_run(folder: Path, name: str) -> tuple[pd.DataFrame, str]:
-    """History and held-out rows' SHA-256 of a finished run. Raises InputError if it left none."""
+def read_run(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
+    """History and record of a finished run. Raises InputError if it left none."""
     try:
         record = json.loads((folder / f"{name}.json").read_text())
         history = pd.read_csv(folder / f"{name}.csv")
         history[["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "seconds"]]
-        return history, record["split"]["validation_sha256"]
+        record["split"]["validation_sha256"], record["metrics"]["validation_accuracy"]
+        return history, record
     except FileNotFoundError as error:
         raise utils.InputError(f"{error.filename} does not exist; train {name} first") from None
     except (ValueError, LookupError, TypeError):
@@ -149,10 +150,10 @@ def compare(models_dir: Path, names: list[str]) -> tuple[dict[str, pd.DataFrame]
     runs = {name: read_run(models_dir, name) for name in names}
     histories = {name: history for name, (history, _) in runs.items()}
     title = "Best validation accuracy: " + ", ".join(
-        f"{name} {history['val_accuracy'].max():.1%} in {len(history)} epochs"
-        for name, history in histories.items()
+        f"{name} {record['metrics']['validation_accuracy']:.1%} in {len(history)} epochs"
+        for name, (history, record) in runs.items()
     )
-    if len({held_out for _, held_out in runs.values()}) > 1:
+    if len({record["split"]["validation_sha256"] for _, record in runs.values()}) > 1:
         title += "\nNot the same validation faces: train them on one file with one seed"
     return histories, title
 
@@ -164,8 +165,7 @@ def main(args: Args) -> dict:
     models_dir = utils.folder(args.models_dir, faces)
     cnn = find_cnn(models_dir, args.cnn)
     if args.compare_only:
-        read_run(models_dir, args.name)
-        record = json.loads((models_dir / f"{args.name}.json").read_text())
+        _, record = read_run(models_dir, args.name)
     else:
         train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
         training.make_repeatable(args.seed)

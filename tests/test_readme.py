@@ -165,9 +165,21 @@ def test_the_tries_are_those_of_the_table():
         assert validation == f"{runs['validation_accuracy'].mean() * 100:.1f}"
 
 
+def test_each_picture_of_the_gallery_leads_to_its_command():
+    links = re.findall(r'\[<img src="([^"]+)"[^>]*>\]\(#([\w-]+)\)', README)
+    assert len(links) == 6
+    sections = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-"): text
+        for title, text in re.findall(r"^### (.+)\n\n([^\n]+)", README, re.MULTILINE)
+    }
+    for picture, section in links:
+        assert (ROOT / picture).exists(), picture
+        assert sections[section].startswith("`python "), section
+
+
 def test_named_files_exist():
     for folder, text in ((ROOT, README), (ROOT / "models", CARD)):
-        for path in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        for path in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
             assert (folder / path).exists(), path
     for script in re.findall(r"python (\w+\.py)", README):
         assert (ROOT / script).exists(), script
