@@ -1,13 +1,16 @@
-"""What a training run leaves: model, layer table, history and record, each file whole."""
+"""What a training run leaves: model, layer table, history and record, each file whole; and the
+tables that runs of several models add up in.
+"""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import utils
-from utils import Faces
+from utils import Faces, InputError
 
 with utils.quiet_stderr():
     import keras
@@ -61,6 +64,26 @@ def layer_table(model: keras.Model) -> str:
     trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
     total = f"Total {model.count_params():,} parameters, {trainable:,} of them trainable."
     return "\n".join([*rows, "", total, ""])
+
+
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    """The rows that earlier runs left at `path`, if any. Raises InputError if that is no table."""
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+        table[columns]
+    except (ValueError, LookupError) as error:
+        raise InputError(f"{path} is damaged ({error}); move it away") from None
+    return table
+
+
+def with_rows(earlier: pd.DataFrame | None, rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """`rows` after the earlier ones, less those that agree with one of `rows` in all of `key`."""
+    if earlier is None:
+        return rows
+    again = pd.MultiIndex.from_frame(earlier[key]).isin(pd.MultiIndex.from_frame(rows[key]))
+    return pd.concat([earlier[~again], rows], ignore_index=True)
 
 
 def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:

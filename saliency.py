@@ -73,9 +73,9 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def makers(args: Args, classifier, images: np.ndarray, classes: np.ndarray, quiet=False) -> dict:
+def makers(args: Args, classifier, logits, images, classes: np.ndarray, quiet=False) -> dict:
     """For each method that the model allows, a function that makes the maps of these faces."""
-    given = attribution.logits_of(classifier), images, classes
+    given = logits, images, classes
     verbose = 0 if quiet or not sys.stdout.isatty() else 1
 
     def integrated_gradients() -> np.ndarray:
@@ -239,7 +239,9 @@ def verdict(name: str, scores: dict[str, dict], correlations: dict[str, list]) -
     )
 
 
-def judge(args: Args, faces: Faces, rows, classifier, predicted: np.ndarray, title: str) -> dict:
+def judge(
+    args: Args, faces: Faces, rows, classifier, logits, predicted: np.ndarray, title: str
+) -> dict:
     """Judge every method on --faces faces; write the table and the figure, print the verdict."""
     rng = np.random.default_rng(args.seed)
     some = np.sort(rng.permutation(len(rows))[: args.faces])
@@ -247,8 +249,8 @@ def judge(args: Args, faces: Faces, rows, classifier, predicted: np.ndarray, tit
         faces.images[rows[some]].astype(np.float32),
         faces.labels[rows[some]].astype(int),
     )
-    logits = attribution.logits_of(classifier)
-    maps = {n: make() for n, make in makers(args, classifier, images, predicted[some]).items()}
+    by_method = makers(args, classifier, logits, images, predicted[some])
+    maps = {name: make() for name, make in by_method.items()}
     controls = (faithfulness.random_maps(images, args.seed), faithfulness.edge_maps(images))
     maps |= dict(zip(CONTROLS, controls, strict=True))
     scores = {
@@ -256,7 +258,7 @@ def judge(args: Args, faces: Faces, rows, classifier, predicted: np.ndarray, tit
         for name, heat in maps.items()
     }
     few, brief = slice(CHECKED), replace(args, samples=8, steps=16)
-    check = makers(brief, classifier, images[few], predicted[some][few], quiet=True)
+    check = makers(brief, classifier, logits, images[few], predicted[some][few], quiet=True)
     correlations = faithfulness.randomisation_check(classifier.model, check, args.seed)
     for name, values in correlations.items():
         scores[name]["rank_correlation_top_shuffled"] = values[1]
@@ -299,12 +301,12 @@ def main(args: Args) -> dict:
         record["rows"] = chosen.tolist()
     probabilities = classifiers.predict(classifier, shown)
     classes = probabilities.argmax(axis=1)
-    by_method = makers(args, classifier, shown, classes)
+    logits = attribution.logits_of(classifier)
+    by_method = makers(args, classifier, logits, shown, classes)
     if args.method not in by_method:
         raise InputError(f"{name} has no convolution for Grad-CAM; name another --method")
     maps = {method: make() for method, make in by_method.items()}
-    logits = np.asarray(attribution.logits_of(classifier)(shown.astype(np.float32)))
-    texts = captions(probabilities, logits, true)
+    texts = captions(probabilities, np.asarray(logits(shown.astype(np.float32))), true)
     base = f"{name}_{args.image.stem if args.image else args.split}_saliency"
     panels = plot_panels(
         shown, maps[args.method], texts, args.keep, args.method,
@@ -318,9 +320,7 @@ def main(args: Args) -> dict:
     record["faces"] = [text.replace("\n", ", ") for text in texts]
     if rows is not None:
         labels = faces.labels[rows].astype(int)
-        gradients = attribution.gradient(
-            attribution.logits_of(classifier), faces.images[rows], predicted
-        )
+        gradients = attribution.gradient(logits, faces.images[rows], predicted)
         title = utils.headline(
             faces, f"{name} on {where}: mean face and mean gradient of each class"
         )
@@ -333,7 +333,7 @@ def main(args: Args) -> dict:
         if args.faces:
             count = min(args.faces, len(rows))
             title = utils.headline(faces, f"{name} on {count} faces of {where}")
-            record["judged"] = judge(args, faces, rows, classifier, predicted, title)
+            record["judged"] = judge(args, faces, rows, classifier, logits, predicted, title)
     utils.write_json(folder / f"{base}.json", record)
     return record
 

@@ -39,6 +39,7 @@ import pandas as pd
 import tyro
 from matplotlib.figure import Figure
 
+import artefacts
 import classifier
 import pseudo_labels
 import saved_state
@@ -356,24 +357,6 @@ def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
     }
 
 
-def read_table(path: Path) -> pd.DataFrame | None:
-    """The runs so far, if any. Raises InputError if what is at `path` is no such table."""
-    if not path.exists():
-        return None
-    try:
-        table = pd.read_csv(path)
-        table[[*KEY, "accuracy", "macro_f1"]]
-    except (ValueError, LookupError) as error:
-        raise InputError(f"{path} is damaged ({error}); move it away") from None
-    return table
-
-
-def with_row(earlier: pd.DataFrame | None, row: dict) -> pd.DataFrame:
-    """The table with one more row, in place of an earlier one of the same run."""
-    table = pd.concat([earlier, pd.DataFrame([row])])
-    return table.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
-
-
 def main(args: Args) -> dict[str, dict]:
     """Train by each of `args.methods`; returns their rows of the table, by method."""
     utils.check_limits(args, LIMITS)
@@ -388,14 +371,16 @@ def main(args: Args) -> dict[str, dict]:
     )
     figures = utils.folder(args.figures_dir, faces)
     path = figures / "semi_supervised.csv"
-    read_table(path)  # a damaged one shows now, not after the training
+    columns = [*KEY, "accuracy", "macro_f1"]
+    artefacts.read_table(path, columns)  # a damaged one shows now, not after the training
     records, results, baseline = {}, {}, None
     for method in [m for m in METHODS if m in ("baseline", *args.methods)]:
         model, records[method] = learn(method, args, faces, rows, baseline)
         baseline = baseline or model
         results[method] = row_of(method, args, faces, records[method])
-        table = with_row(read_table(path), results[method])  # another run may have added to it
-        utils.write_text(path, table.to_csv(index=False))
+        earlier = artefacts.read_table(path, columns)  # another run may have added to it
+        table = artefacts.with_rows(earlier, pd.DataFrame([results[method]]), KEY)
+        utils.write_text(path, table.sort_values(KEY).to_csv(index=False))
     title = utils.headline(
         faces,
         f"Learning from few labels, judged on {len(held_out):,} faces: mean and range of the seeds",

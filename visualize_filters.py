@@ -13,7 +13,6 @@ faces, that excite each most. filters.csv has a row a filter, NAME_filters.json 
 --plain "plain" is in all of these names.
 """
 
-import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from matplotlib.figure import Figure
 
 import utils
 import activation_maximization as maximization
+import artefacts
 import classifier as classifiers
 from utils import CLASSES, Faces, InputError
 from filter_layers import FilterLayer, crop, filter_layers
@@ -281,15 +281,6 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
     save(plot_rows(found, about), "best_faces")
 
 
-def merge(path: Path, table: pd.DataFrame) -> str:
-    """The rows of a run as CSV, after those that other models and layers left in the file."""
-    with contextlib.suppress(OSError, ValueError, LookupError):  # none yet, or none of ours
-        earlier, of = pd.read_csv(path), ["model", "layer"]
-        again = pd.MultiIndex.from_frame(earlier[of]).isin(pd.MultiIndex.from_frame(table[of]))
-        table = pd.concat([earlier[~again], table], ignore_index=True)
-    return table.to_csv(index=False, float_format="%.5g")
-
-
 def main(args: Args) -> dict:
     """Look at every layer that is asked for; returns the record written beside the figures."""
     utils.check_limits(args, LIMITS)
@@ -303,6 +294,9 @@ def main(args: Args) -> dict:
             )
         return {"layers": [target.name for target in found]}
     chosen = choose_layers(args, found)
+    name = "filters_plain" if args.plain else "filters"
+    path = utils.folder(args.figures_dir, faces) / f"{name}.csv"
+    artefacts.read_table(path, KEY)  # a damaged one shows now, not after minutes
     rows = classifiers.rows_of_split(args.split, faces, classifier)
     given = choose_face(args, faces, rows)
     labels = None if faces.labels is None else faces.labels[rows]
@@ -324,13 +318,13 @@ def main(args: Args) -> dict:
             f"{target.name}: {summary['dead']} of {summary['filters']} filters dead; of the others "
             f"{summary['ascent_above_best_face']} climbed above the best of {len(rows):,} faces"
         )
-    name = "filters_plain" if args.plain else "filters"
-    path = utils.folder(args.figures_dir, faces) / f"{name}.csv"
-    utils.write_text(path, merge(path, pd.concat(tables)))
+    table = artefacts.with_rows(artefacts.read_table(path, KEY), pd.concat(tables), KEY)
+    utils.write_text(path, table.to_csv(index=False, float_format="%.5g"))
     utils.write_json(path.with_name(f"{classifier.name}_{name}.json"), record)
     return record
 
 
+KEY = ["model", "layer"]  # of filters.csv: a run replaces all rows of a layer
 LIMITS = {
     "steps": (1, 10**5),
     "rate": (1e-6, 10),

@@ -313,6 +313,9 @@ def test_every_layer_in_turn_and_runs_of_other_models_stay(trained, tmp_path):
             table[table["layer"] == layer].reset_index(drop=True),
         )
     assert len(faces.images) == 420
+    (tmp_path / "filters.csv").write_text("what;is\nthis;1\n")
+    with pytest.raises(InputError, match=r"is damaged.*move it away"):
+        visualize_filters.main(args_for(trained, tmp_path, layer="conv_0"))
 
 
 def test_a_picture_of_ones_own(trained, tmp_path):
