@@ -60,6 +60,7 @@ COMMANDS = {
     "compact": "python train_cnn.py compact",
     "dnn": "python train_dnn.py",
 }
+IN_TIME = ("report", "report_no_augment", "fast", "compact")  # of report_in_time.png
 JUDGED = (("report_no_augment", "PublicTest"), ("compact", "PublicTest"))
 DRAWN_JUDGED = (("fast", "validation"),)  # what `make` trains on drawn faces
 
@@ -201,7 +202,7 @@ def p1_observations(records: Records) -> list[str]:
 
 def plot_in_time(histories: dict[str, pd.DataFrame], title: str) -> Figure:
     """Validation accuracy of several runs against epochs and against minutes of training."""
-    figure, told = Figure(figsize=(10, 4), layout="constrained"), ORIGINAL["report"]
+    figure, told = Figure(figsize=(10, 4.3), layout="constrained"), ORIGINAL["report"]
     figure.suptitle(title)
     for axes, unit in zip(figure.subplots(1, 2, sharey=True), ("epochs", "minutes"), strict=True):
         for name, history in histories.items():
@@ -211,8 +212,10 @@ def plot_in_time(histories: dict[str, pd.DataFrame], title: str) -> Figure:
         axes.axhline(told["validation"], color="0.4", ls=":", label=label)
         axes.set(xlabel=unit, ylabel="validation accuracy" if unit == "epochs" else "")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
-    figure.axes[0].legend()
+    lines = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=len(histories) + 1)
     return figure
 
 
@@ -509,7 +512,7 @@ def main(args: Args) -> str:
     relative = Path(os.path.relpath(figures, output.parent))
     judged = DRAWN_JUDGED if drawn else JUDGED
     records = Records(models, figures, relative, judged, faces.sha256 if faces else "")
-    names = [n for n in ("report", "fast", "compact") if (models / f"{n}.csv").exists()]
+    names = [name for name in IN_TIME if (models / f"{name}.csv").exists()]
     if names:
         histories = {name: records.history(name) for name in names}
         note = "\nDRAWN FACES, not photographs" if drawn else ""
