@@ -435,7 +435,7 @@ def cells(runs: pd.DataFrame) -> list[str]:
         runs["method"].iloc[0].replace("_", "-"),
         f"{runs['updates'].iloc[0]:,}",
         ", ".join(map(str, sorted(runs.index))),
-        f"{accuracy.mean():.1f}{spread}",
+        f"{100 * runs['accuracy'].mean():.1f}{spread}",
         f"{runs['macro_f1'].mean():.3f}",
         f"{runs['minutes'].mean():.1f}",
     ]
