@@ -123,7 +123,8 @@ def fixmatch(data: FewLabels, args, loop: Loop, baseline: keras.Model) -> Learnt
     classes here differ tenfold in number. Predictions are aligned to a distribution of classes as
     in D. Berthelot et al., "ReMixMatch" (2020); that of the labelled faces tells nothing here, as
     equally many of each class are labelled, so it is estimated from the baseline's answers. The
-    averaged weights give the pseudo-labels, from the second fifth of the updates on.
+    averaged weights give the pseudo-labels, from the second fifth of the updates on. They are hard,
+    as in the paper, for a temperature of 0; above, they are the sharpened probabilities.
     """
     prior = tf.constant(estimated_prior(predicted(baseline, data.unlabelled)), tf.float32)
     student = new_student(args)
@@ -150,7 +151,7 @@ def fixmatch(data: FewLabels, args, loop: Loop, baseline: keras.Model) -> Learnt
         given = tf.where(sure, tf.cast(labels, tf.int8), tf.constant(NONE, tf.int8))
         latest.scatter_nd_update(rows[:, tf.newaxis], given)
         both = [weak(args, faces, fold_in(seed, 3)), strong(args, others, fold_in(seed, 4))]
-        targets = tf.concat([targets, tf.one_hot(labels, len(CLASSES))], axis=0)
+        targets = tf.concat([targets, sharpened(answers, args.temperature)], axis=0)
         weights = [
             tf.fill([args.batch_size], 1 / args.batch_size),
             tf.cast(sure, tf.float32) * args.unlabelled_weight / args.unlabelled_batch,
@@ -215,6 +216,15 @@ def aligned(probabilities: tf.Tensor, prior: tf.Tensor, mean: tf.Tensor) -> tf.T
     """Distribution alignment: (m, 7) times prior / mean, each row made to add up to 1 again."""
     scaled = probabilities * prior / (mean + 1e-6)
     return scaled / tf.reduce_sum(scaled, axis=1, keepdims=True)
+
+
+def sharpened(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """(m, 7) to the power of 1 / temperature, each row made to add up to 1 again; 0 is the limit,
+    all for the first of the largest. After D. Berthelot et al., "MixMatch" (2019).
+    """
+    if not temperature:
+        return tf.one_hot(tf.argmax(probabilities, axis=1), probabilities.shape[1])
+    return tf.nn.softmax(tf.math.log(probabilities + 1e-12) / temperature)
 
 
 def estimated_prior(probabilities: np.ndarray, rounds: int = 2) -> np.ndarray:

@@ -400,7 +400,7 @@ def bonus(records: Records) -> list[str]:
     table = records.table(records.figures / "semi_supervised.csv", command)
     few = table[table["method"] != "all_labels"]
     rows, words = [], []
-    for (labels, updates), of_size in few.groupby(["labels_per_class", "updates"]):
+    for (labels, width, updates), of_size in few.groupby(["labels_per_class", "width", "updates"]):
         by_seed = of_size.set_index("seed")
         baseline = by_seed.loc[by_seed["method"] == "baseline", "accuracy"]
         gains = {}
@@ -411,28 +411,29 @@ def bonus(records: Records) -> list[str]:
         told = ", ".join(f"{name} {gain}" for name, gain in gains.items() if name != "baseline")
         words.append(
             f"With {labels} labels a class, points over the labelled faces alone after {updates:,} "
-            f"updates: {told}."
+            f"updates of a net of width {width}: {told}."
         )
     everything = table[table["method"] == "all_labels"].set_index("seed")
-    rows += [["all", *cells(runs), ""] for _, runs in everything.groupby("updates")]
-    header = ["labels a class", "method", "updates", "seeds", "accuracy, %", "macro-F1", "minutes"]
+    rows += [["all", *cells(runs), ""] for _, runs in everything.groupby(["width", "updates"])]
+    header = ["labels a class", "method", "width", "updates", "seeds", "accuracy, %", "macro-F1"]
     return [
         records.figure(
             "semi_supervised.png", "Accuracy and macro-F1 against labels a class", command
         ),
-        markdown(rows, [*header, "gain"]),
+        markdown(rows, [*header, "minutes", "gain"]),
         bullets(words),
     ]
 
 
 def cells(runs: pd.DataFrame) -> list[str]:
-    """Method, updates, seeds, accuracy with its standard deviation, macro-F1 and minutes of runs
-    that differ in seed, their index, alone.
+    """Method, width, updates, seeds, accuracy with its standard deviation, macro-F1 and minutes of
+    runs that differ in seed, their index, alone.
     """
     accuracy = 100 * runs["accuracy"]
     spread = f" ± {accuracy.std(ddof=1):.1f}" if len(runs) > 1 else ""
     return [
         runs["method"].iloc[0].replace("_", "-"),
+        f"{runs['width'].iloc[0]}",
         f"{runs['updates'].iloc[0]:,}",
         ", ".join(map(str, sorted(runs.index))),
         f"{100 * runs['accuracy'].mean():.1f}{spread}",

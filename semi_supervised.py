@@ -83,6 +83,8 @@ class Args:
     """FixMatch: unlabelled faces an update"""
     unlabelled_weight: float = 3.0
     """FixMatch: weight of their loss"""
+    temperature: float = 0.0
+    """FixMatch: of its pseudo-labels; 0 makes them hard, 1 leaves the probabilities as they are"""
     strong_shift: float = 0.15
     """FixMatch, strong augmentation: largest shift, as a share of the side"""
     strong_rotation: float = 30.0
@@ -149,6 +151,7 @@ LIMITS = {
     "clusters": (1, 10**5),
     "unlabelled_batch": (1, 10**5),
     "unlabelled_weight": (0, 1000),
+    "temperature": (0, 10),
     "strong_shift": (0, 1),
     "strong_rotation": (0, 180),
     "strong_zoom": (0, 0.99),
@@ -160,10 +163,11 @@ LIMITS = {
 }
 # Fields that tell nothing of what is trained, and those that only one method asks for.
 ELSEWHERE = ("data", "methods", "models_dir", "figures_dir", "fresh", "quick")
+FIXMATCH = ("strong", "unlabelled", "temperature")
 ONLY_FOR = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
-    "fixmatch": tuple(name for name in vars(Args()) if name.startswith(("strong", "unlabelled"))),
+    "fixmatch": tuple(name for name in vars(Args()) if name.startswith(FIXMATCH)),
 }
 PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}  # FixMatch, Roy & Etemad, ACII 2022
 
@@ -333,7 +337,7 @@ def learn(
     return learnt.model, record
 
 
-KEY = ["data", "method", "labels_per_class", "updates", "seed"]
+KEY = ["data", "method", "labels_per_class", "width", "updates", "seed"]
 
 
 def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
@@ -344,6 +348,7 @@ def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
         "method": method,
         "labels_per_class": args.labels_per_class if few else round(record["labelled"] / 7),
         "seed": args.seed,
+        "width": args.width,
         "accuracy": round(metrics["accuracy"], 4),
         "macro_f1": round(metrics["macro_f1"], 4),
         "updates": args.updates,
@@ -417,19 +422,19 @@ def print_table(rows: dict[str, dict]) -> None:
 
 def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
     """Accuracy and macro-F1 against labels a class: the mean over seeds, bars from the lowest to
-    the highest seed, hollow for runs of another length than most; the published FixMatch beside
-    those of real faces.
+    the highest seed, hollow for nets or runs of another size than most; the published FixMatch
+    beside those of real faces.
 
     table: rows of figures/semi_supervised.csv, all of one kind of data.
     """
     figure = Figure(figsize=(10, 4.7), layout="constrained")
     figure.suptitle(title)
     ticks = sorted(table.loc[table["method"] != "all_labels", "labels_per_class"].unique())
-    usual = table["updates"].mode()[0]
+    usual = table[["width", "updates"]].value_counts().idxmax()
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "macro_f1"), strict=True):
-        for (method, updates), runs in table.groupby(["method", "updates"]):
-            place, hollow = METHODS.index(method), updates != usual
-            label = LABELS[method] + (f", {updates:,} updates" if hollow else "")
+        for (method, *effort), runs in table.groupby(["method", "width", "updates"]):
+            place, hollow = METHODS.index(method), tuple(effort) != usual
+            label = LABELS[method] + (", width {}, {:,} updates".format(*effort) if hollow else "")
             if method == "all_labels":
                 look = {"color": "0.3", "lw": 1, "ls": "-." if hollow else "--"}
                 axes.axhline(runs[name].mean(), label=label, **look)
@@ -458,7 +463,7 @@ def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
         axes.set(xlabel="labels a class", ylabel=name.replace("_f1", "-F1"))
         axes.grid(alpha=0.3)
     lines = figure.axes[0].get_legend_handles_labels()
-    note = f"{usual:,} updates where no other number is given"
+    note = "width {}, {:,} updates where nothing else is said".format(*usual)
     figure.legend(*lines, loc="outside lower center", ncols=3, title=note)
     return figure
 

@@ -162,6 +162,13 @@ def test_alignment_by_hand_and_in_the_mean():
     np.testing.assert_allclose(same, answers, rtol=1e-4)
 
 
+def test_sharpening_by_hand():
+    answers = tf.constant([[0.6, 0.4], [0.0, 1.0]])
+    for temperature, sharp in ((1, 0.6), (0.5, 0.36 / 0.52), (0, 1)):
+        given = pseudo_labels.sharpened(answers, temperature)
+        np.testing.assert_allclose(given, [[sharp, 1 - sharp], [0, 1]], rtol=1e-5, atol=1e-7)
+
+
 def test_estimated_prior_of_answers_that_are_certain_is_their_count():
     certain = np.eye(7)[[0, 0, 0, 3]]
     np.testing.assert_allclose(pseudo_labels.estimated_prior(certain), [0.75, 0, 0, 0.25, 0, 0, 0])
