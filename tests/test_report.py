@@ -79,17 +79,18 @@ def test_gains_are_of_the_same_seeds(tmp_path):
         ("fixmatch", 25, 1, 0.56),
     ]
     table = pd.DataFrame(rows, columns=["method", "labels_per_class", "seed", "accuracy"])
-    table["macro_f1"], table["minutes"], table["updates"] = 0.3, 1.0, 3000
-    longer = table[table["seed"] == 0].assign(updates=9000)
+    table["macro_f1"], table["minutes"], table["updates"], table["width"] = 0.3, 1.0, 3000, 16
+    longer = table[table["seed"] == 0].assign(updates=9000, width=24)
     longer.loc[longer["method"] == "fixmatch", "accuracy"] = 0.51
     table = pd.concat([table, longer])
     (tmp_path / "f").mkdir()
     table.to_csv(tmp_path / "f" / "semi_supervised.csv", index=False)
     text = report.main(report.Args(None, tmp_path / "m", tmp_path / "f", tmp_path / "R.md"))
-    assert "| 25 | fixmatch | 3,000 | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
-    assert "| 25 | fixmatch | 9,000 | 0 | 51.0 | 0.300 | 1.0 | +11.0 |" in text
-    said = "With 25 labels a class, points over the labelled faces alone after {} updates: fixmatch"
-    assert said.format("3,000") + " +5.0." in text and said.format("9,000") + " +11.0." in text
+    assert "| 25 | fixmatch | 16 | 3,000 | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
+    assert "| 25 | fixmatch | 24 | 9,000 | 0 | 51.0 | 0.300 | 1.0 | +11.0 |" in text
+    said = "With 25 labels a class, points over the labelled faces alone after "
+    assert said + "3,000 updates of a net of width 16: fixmatch +5.0." in text
+    assert said + "9,000 updates of a net of width 24: fixmatch +11.0." in text
 
 
 def test_damaged_record_is_one_line(copies):

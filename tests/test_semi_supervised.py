@@ -13,6 +13,7 @@ from conftest import ROOT, make_faces
 
 import utils
 import batches
+import few_labels
 import pseudo_labels
 import saved_state
 import semi_supervised
@@ -39,7 +40,7 @@ def prepared(faces_csv, tmp_path):
     args = replace(TINY, models_dir=tmp_path / "models", figures_dir=tmp_path / "figures")
     faces = utils.load_faces(faces_csv)
     train_rows, held_out = splits.split(faces, 0, 0)
-    labelled, unlabelled = semi_supervised.hide_labels(faces, train_rows, 4, 0)
+    labelled, unlabelled = few_labels.hide_labels(faces, train_rows, 4, 0)
     return args, faces, {"labelled": labelled, "unlabelled": unlabelled, "held_out": held_out}
 
 
@@ -53,15 +54,15 @@ def test_labels_are_kept_stratified_and_seeded():
     images[1::14] = images[0]  # copies, of which only one may be kept
     faces = utils.Faces(Path("x.csv"), "", images, labels, usage, False)
     rows = splits.rows_of_usage(faces, "Training")
-    kept, hidden = semi_supervised.hide_labels(faces, rows, 5, seed=1)
+    kept, hidden = few_labels.hide_labels(faces, rows, 5, seed=1)
     assert np.bincount(labels[kept]).tolist() == [5] * 7
     assert len(set(splits.first_copy(images)[kept])) == len(kept)
     assert sorted([*kept, *hidden]) == rows.tolist()
-    again, _ = semi_supervised.hide_labels(faces, rows, 5, seed=1)
-    other, _ = semi_supervised.hide_labels(faces, rows, 5, seed=2)
+    again, _ = few_labels.hide_labels(faces, rows, 5, seed=1)
+    other, _ = few_labels.hide_labels(faces, rows, 5, seed=2)
     assert kept.tolist() == again.tolist() != other.tolist()
     with pytest.raises(InputError, match="28 pictures of Disgust to train on"):
-        semi_supervised.hide_labels(faces, rows, 30, seed=1)
+        few_labels.hide_labels(faces, rows, 30, seed=1)
 
 
 @pytest.mark.parametrize("method", ["self_training", "clustering", "fixmatch"])
@@ -73,7 +74,7 @@ def test_no_hidden_label_reaches_the_weights(method, prepared, tmp_path):
     weights, records = [], []
     for number, its in enumerate((faces, faces._replace(labels=labels))):
         where = replace(args, models_dir=tmp_path / str(number))
-        model, record = semi_supervised.learn(method, where, its, rows, small_baseline(args))
+        model, record = few_labels.learn(method, where, its, rows, small_baseline(args))
         weights.append(model.get_weights())
         records.append(record["pseudo_labels"])
     for ours, theirs in zip(*weights, strict=True):
@@ -88,7 +89,7 @@ def test_no_hidden_label_reaches_the_weights(method, prepared, tmp_path):
 def test_a_killed_run_ends_as_it_would_have(method, prepared, tmp_path, monkeypatch):
     args, faces, rows = prepared
     baseline = small_baseline(args)
-    whole, record = semi_supervised.learn(method, args, faces, rows, baseline)
+    whole, record = few_labels.learn(method, args, faces, rows, baseline)
     args = replace(args, models_dir=tmp_path / "killed")
     save = saved_state.save
 
@@ -99,11 +100,11 @@ def test_a_killed_run_ends_as_it_would_have(method, prepared, tmp_path, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(saved_state, "save", save_and_die)
-        semi_supervised.learn(method, args, faces, rows, baseline)
+        few_labels.learn(method, args, faces, rows, baseline)
     assert [path.name for path in args.models_dir.iterdir()] == [
         f"semi_{method}_4_6_seed0.state.npz"
     ]
-    again, its_record = semi_supervised.learn(method, args, faces, rows, baseline)
+    again, its_record = few_labels.learn(method, args, faces, rows, baseline)
     for ours, theirs in zip(again.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert its_record["pseudo_labels"] == record["pseudo_labels"]
