@@ -1,6 +1,6 @@
 # make                          draw sample faces, train on them, write the figures
 # make DATA=path/to/fer2013.csv the same on real faces (data/fer2013.csv is found by itself)
-# make report                   REPORT.md again, from the records of the runs so far
+# make report                   REPORT.md again, from the records of real faces
 # make test                     what CI runs
 PYTHON ?= python3
 DATA ?=
@@ -21,7 +21,7 @@ all: .venv/installed
 	$(RUN) report.py $(FACES)
 
 report: .venv/installed
-	$(RUN) report.py $(FACES)
+	$(RUN) report.py $(FLAGS)
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .

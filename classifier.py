@@ -82,17 +82,24 @@ def read_record(path: Path) -> tuple[dict | None, str]:
     return record, ""
 
 
+def require_tensorflow() -> None:
+    """Raise InputError where Keras runs on another engine, which tf.function cannot trace."""
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("this script needs Keras on TensorFlow; unset KERAS_BACKEND")
+
+
 def open_data_and_model(args) -> tuple[Faces, Classifier]:
     """The faces of `--data` and the classifier of `--model`, as every analysis begins.
 
     Without `--model` that is models/compact.keras, which was trained on real faces. Of drawn faces
     it says nothing, and in another copy of FER2013 the rows that it held out may not be known: then
-    it is the fast net that `make` trains on the very file.
+    it is the fast net that `make` trains on the very file, as in a folder without compact.keras.
     """
     faces = utils.load_faces(args.data)
     folder = utils.folder(args.models_dir, faces)
     fast, compact = folder / "fast.keras", folder / "compact.keras"
-    classifier = load_classifier(args.model or (fast if faces.drawn else compact), args.input_range)
+    default = compact if compact.exists() and not faces.drawn else fast
+    classifier = load_classifier(args.model or default, args.input_range)
     free = not (args.model or faces.drawn or faces.labels is None) and args.split == "validation"
     if free and fast.exists() and validation_rows(faces, classifier) is None:
         print(f"What compact held out is not in {faces.path}; here is {fast} instead")

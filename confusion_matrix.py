@@ -196,10 +196,11 @@ def calibrate(args: Args, faces: Faces, model, images, probabilities, labels) ->
 
 
 def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tuple[dict, dict]:
-    """All that is asked about `model` on `rows`, from one pass of the faces through it.
+    """All that is asked about `model` on `rows`; against `other` on those that neither was trained
+    on, as far as that is known.
 
     Returns the record, in plain values, and what the figures need besides: `probabilities`, the
-    matrices `counts` and `other_counts`, and the reliability `curves`.
+    matrix `counts`, both models' in `versus_counts`, and the reliability `curves`.
     """
     labels, images = faces.labels[rows].astype(int), faces.images[rows]
     probabilities = classifiers.predict(model, images)
@@ -234,8 +235,18 @@ def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tu
     drawn = {"probabilities": probabilities, "counts": counts, "curves": curves}
     if other:
         theirs = classifiers.predict(other, images).argmax(axis=1)
-        record["versus"] = {"model": other.name, **compare_models(labels, predicted, theirs)}
-        drawn["other_counts"] = confusion_counts(labels, theirs)
+        fair = np.ones(len(rows), bool)
+        for known in (seen, classifiers.seen_in_training(faces, other, rows)):
+            fair &= True if known is None else ~known
+        if not fair.any():
+            raise InputError(f"{model.name} or {other.name} was trained on each of these faces")
+        record["versus"] = {
+            "model": other.name,
+            "faces": int(fair.sum()),
+            **compare_models(labels[fair], predicted[fair], theirs[fair]),
+        }
+        answers = (predicted[fair], theirs[fair])
+        drawn["versus_counts"] = [confusion_counts(labels[fair], both) for both in answers]
     return record, drawn
 
 
@@ -266,10 +277,10 @@ def leave_figures(args: Args, faces: Faces, rows: np.ndarray, record: dict, draw
     }
     leave("reliability", calibration.plot_reliability(labelled, title), bins)
     if "versus" in record:
-        other, theirs = record["versus"]["model"], drawn["other_counts"]
+        other, (ours, theirs) = record["versus"]["model"], drawn["versus_counts"]
         title = utils.headline(faces, f"{model} less {other} on {args.split}")
-        difference = pd.DataFrame(ratios(counts) - ratios(theirs), names, CLASSES)
-        leave(f"versus_{other}", plot_difference(counts, theirs, title), difference)
+        difference = pd.DataFrame(ratios(ours) - ratios(theirs), names, CLASSES)
+        leave(f"versus_{other}", plot_difference(ours, theirs, title), difference)
 
 
 def main(args: Args) -> dict:
@@ -326,8 +337,9 @@ def summary(record: dict) -> list[str]:
     if "versus" in record:
         versus = record["versus"]
         lines.append(
-            f"{versus['model']} on the same faces: {versus['other_accuracy']:.1%}; only the one is "
-            f"right on {versus['only_this_is_right']}, only the other on "
+            f"Against {versus['model']}, on {versus['faces']:,} faces that neither is known to "
+            f"have seen: {versus['accuracy']:.1%} and {versus['other_accuracy']:.1%}; only the one "
+            f"is right on {versus['only_this_is_right']}, only the other on "
             f"{versus['only_the_other_is_right']}; McNemar's exact p = {versus['mcnemar_p']:.2g}"
         )
     if "ferplus" in record:

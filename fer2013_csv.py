@@ -123,7 +123,7 @@ def read_ids(path: Path) -> list[str] | None:
         if "id" not in names:
             return None
         rows = [line.rstrip(b"\r\n") for line in stream if not _is_blank(line)]
-    ids = [_unquote(row.split(b",")[names.index("id")]).decode() for row in rows]
+    ids = [_unquote(row.split(b",")[names.index("id")]).decode("utf-8", "replace") for row in rows]
     if not all(ids):
         raise InputError(f"{path}, row {ids.index('') + 1}: no id; mend or delete the row")
     return ids

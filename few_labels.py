@@ -93,7 +93,7 @@ def looped(path: Path, configuration: dict, args, history: list[dict]) -> pseudo
                 save()
                 print(f"  {update + 1} of {args.updates}: loss {loss:.3f}, {seconds:.0f} s")
         except KeyboardInterrupt:
-            print("\nThe same command goes on; with --fresh it starts over.", file=sys.stderr)
+            print("\nThe same command, without --fresh, goes on.", file=sys.stderr)
             raise
 
     return loop

@@ -241,7 +241,8 @@ def main(args: Args) -> dict:
             f"left out {rows - len(faces.images):,} Training rows that also stand in a test split"
         )
     if not args.report_only:
-        if args.output.exists() and args.output.samefile(found):
+        # What was unpacked from a zip is gone by now, and is no file of the user's.
+        if args.output.exists() and found.exists() and args.output.samefile(found):
             raise InputError(f"{args.output} is what is read; name another --output")
         utils.write_whole(args.output, lambda path: fer2013_csv.write_csv(path, *faces[2:5]))
         print(f"wrote {args.output}, {len(faces.images):,} rows")

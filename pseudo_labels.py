@@ -107,10 +107,9 @@ def clustering(data: FewLabels, args, loop: Loop, baseline: keras.Model) -> Lear
     labels = labels_of_clusters(clusters[:count], data.labels, clusters[count:])
     student = new_student(args)
     step, chosen = supervised_step(student, args), labels != NONE
-    pools = [
-        as_pool(data.images, data.labels),
-        as_pool(data.unlabelled[chosen], labels[chosen]),
-    ]
+    pools = [as_pool(data.images, data.labels)]
+    if chosen.any():
+        pools.append(as_pool(data.unlabelled[chosen], labels[chosen]))
     loop(lambda update: step(update, pools), student.variables())
     return Learnt(finished(student), np.zeros(1, int), labels[np.newaxis])
 
@@ -302,8 +301,7 @@ def descend(
     # At first the average follows closely (A. Tarvainen, H. Valpola, "Mean teachers", 2017).
     memory = tf.minimum(args.memory, tf.cast((1 + update) / (10 + update), tf.float32))
     for mean, now in zip(average.variables, model.variables, strict=True):
-        if mean.dtype == "float32":  # the others are states of random generators
-            mean.assign(memory * mean + (1 - memory) * now)
+        mean.assign(memory * mean + (1 - memory) * now)
     return loss
 
 

@@ -48,7 +48,7 @@ class Args:
 
     # maps
     method: Literal[METHODS] = "smooth_gradient"
-    """map of the three-panel figure and of the class means"""
+    """map of the three-panel figure; the class means are of the plain gradient"""
     keep: float = 0.2
     """share of the pixels, the most salient, that stays visible in the third panel"""
     noise: float = 0.15
@@ -193,7 +193,9 @@ def plot_class_means(faces: dict, heats: dict, labels: np.ndarray, title: str) -
     return figure
 
 
-def plot_scores(scores: dict[str, dict], correlations: dict[str, list], title: str) -> Figure:
+def plot_scores(
+    scores: dict[str, dict], correlations: dict[str, list], checked: int, title: str
+) -> Figure:
     """Deletion, insertion and the randomisation check, a curve a method; controls are dashed."""
     figure = Figure(figsize=(14, 4.3), layout="constrained")
     figure.suptitle(title)
@@ -210,7 +212,7 @@ def plot_scores(scores: dict[str, dict], correlations: dict[str, list], title: s
     insertion.set(xlabel="% of the pixels shown, most salient first", ylabel="class probability",
                   title="insertion: higher is better")  # fmt: skip
     check.set(xlabel="layers with shuffled weights, from the top", ylabel="rank correlation",
-              title="same map without the model? lower is better")  # fmt: skip
+              title=f"same map without the model? lower is better ({checked} faces)")  # fmt: skip
     for axes, place in ((deletion, "upper right"), (insertion, "lower right"), (check, "best")):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc=place)
@@ -266,14 +268,15 @@ def judge(
     folder = utils.folder(args.figures_dir, faces)
     table = pd.DataFrame(scores).T.drop(columns=["deletion", "insertion"]).rename_axis("method")
     utils.write_text(folder / "saliency_scores.csv", table.to_csv())
-    utils.save_figure(plot_scores(scores, correlations, title), folder / "saliency_scores.png")
+    figure = plot_scores(scores, correlations, len(images[few]), title)
+    utils.save_figure(figure, folder / "saliency_scores.png")
     print(table.astype(float).round(3).to_string())
     sentence = verdict(classifier.name, scores, correlations)
     print(sentence)
     whole = faithfulness.accuracy(logits, images, labels)
     return {
         "faces": len(some),
-        "faces_checked": min(CHECKED, len(some)),
+        "faces_checked": len(images[few]),
         "accuracy": whole,
         "scores": scores,
         "rank_correlations": correlations,
@@ -284,6 +287,7 @@ def judge(
 def main(args: Args) -> dict:
     """Make the maps, judge them, write figures; returns the record written beside them."""
     utils.check_limits(args, LIMITS)
+    classifiers.require_tensorflow()
     faces, classifier = classifiers.open_data_and_model(args)
     classifier = classifier._replace(model=classifiers.logits_model(classifier.model))
     name, folder = classifier.name, utils.folder(args.figures_dir, faces)
@@ -322,7 +326,9 @@ def main(args: Args) -> dict:
         labels = faces.labels[rows].astype(int)
         gradients = attribution.gradient(logits, faces.images[rows], predicted)
         title = utils.headline(
-            faces, f"{name} on {where}: mean face and mean gradient of each class"
+            faces,
+            f"{name} on {where}: mean face of each class, and mean size of the gradient\n"
+            "of the class predicted, each on its own scale",
         )
         heats = class_means(np.abs(gradients), labels)
         means = plot_class_means(class_means(faces.images[rows], labels), heats, labels, title)

@@ -17,8 +17,8 @@ the others. Self-training gains a point at 250 labels and none at 25, clustering
 FixMatch gains more the longer it goes on: --updates 7000, with 250 labels, is in the table too.
 
 Each run is a row of figures/semi_supervised.csv, from which figures/semi_supervised.png is drawn;
-runs add up, and a repeated one replaces its row. Killed or stopped, the same command goes on where
-it was; what is finished is not trained again.
+runs add up, and a repeated one replaces its row; other settings want another --name. Killed or
+stopped, the same command goes on where it was; what is finished is not trained again.
 """
 
 import sys
@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 
 import utils
 import artefacts
+import classifier
 import few_labels
 import splits
 import training
@@ -112,7 +113,7 @@ class Args:
 
     # output
     name: str = "semi"
-    """how the names of the models begin: NAME_METHOD_LABELS_UPDATES_seedSEED.keras"""
+    """of the settings, in the table and in NAME_METHOD_LABELS_UPDATES_seedSEED.keras"""
     seed: int = 0
     """of the labels kept, weights, batches and augmentation"""
     models_dir: Path = utils.ROOT / "models"
@@ -154,7 +155,7 @@ LIMITS = {
 PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}  # FixMatch, Roy & Etemad, ACII 2022
 
 
-KEY = ["data", "method", "labels_per_class", "width", "updates", "seed"]
+KEY = ["data", "judged_on", "name", "method", "labels_per_class", "width", "updates", "seed"]
 
 
 def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
@@ -162,6 +163,7 @@ def row_of(method: str, args: Args, faces: Faces, record: dict) -> dict:
     metrics, pseudo = record["metrics"], record["pseudo_labels"]
     few = method != "all_labels"
     return {
+        "name": args.name,
         "method": method,
         "labels_per_class": args.labels_per_class if few else round(record["labelled"] / 7),
         "seed": args.seed,
@@ -184,6 +186,7 @@ def main(args: Args) -> dict[str, dict]:
     """Train by each of `args.methods`; returns their rows of the table, by method."""
     utils.check_limits(args, LIMITS)
     training.check(args)
+    classifier.require_tensorflow()
     faces = utils.load_faces(args.data)
     train_rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
     labelled, unlabelled = few_labels.hide_labels(
@@ -210,7 +213,8 @@ def main(args: Args) -> dict[str, dict]:
         faces,
         f"Learning from few labels, judged on {len(held_out):,} faces: mean and range of the seeds",
     )
-    utils.save_figure(plot_accuracy(table, title), path.with_suffix(".png"))
+    same_faces = table[table["judged_on"] == len(held_out)]
+    utils.save_figure(plot_accuracy(same_faces, title), path.with_suffix(".png"))
     title = utils.headline(
         faces,
         f"{args.labels_per_class} labels a class, {args.updates:,} updates, seed {args.seed}",
@@ -241,19 +245,21 @@ def print_table(rows: dict[str, dict]) -> None:
 
 def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
     """Accuracy and macro-F1 against labels a class: the mean over seeds, bars from the lowest to
-    the highest seed, hollow for nets or runs of another size than most; the published FixMatch
+    the highest seed, hollow for other settings, nets or lengths than most; the published FixMatch
     beside those of real faces.
 
-    table: rows of figures/semi_supervised.csv, all of one kind of data.
+    table: rows of figures/semi_supervised.csv, all judged on the same faces.
     """
     figure = Figure(figsize=(10, 4.7), layout="constrained")
     figure.suptitle(title)
     ticks = sorted(table.loc[table["method"] != "all_labels", "labels_per_class"].unique())
-    usual = table[["width", "updates"]].value_counts().idxmax()
+    settings = ["name", "width", "updates"]
+    told = "{}, width {}, {:,} updates"
+    usual = table[settings].value_counts().idxmax()
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "macro_f1"), strict=True):
-        for (method, *effort), runs in table.groupby(["method", "width", "updates"]):
-            place, hollow = METHODS.index(method), tuple(effort) != usual
-            label = LABELS[method] + (", width {}, {:,} updates".format(*effort) if hollow else "")
+        for (method, *its), runs in table.groupby(["method", *settings]):
+            place, hollow = METHODS.index(method), tuple(its) != usual
+            label = LABELS[method] + (f": {told.format(*its)}" if hollow else "")
             if method == "all_labels":
                 look = {"color": "0.3", "lw": 1, "ls": "-." if hollow else "--"}
                 axes.axhline(runs[name].mean(), label=label, **look)
@@ -282,7 +288,7 @@ def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
         axes.set(xlabel="labels a class", ylabel=name.replace("_f1", "-F1"))
         axes.grid(alpha=0.3)
     lines = figure.axes[0].get_legend_handles_labels()
-    note = "width {}, {:,} updates where nothing else is said".format(*usual)
+    note = f"{told.format(*usual)}, where nothing else is said"
     figure.legend(*lines, loc="outside lower center", ncols=3, title=note)
     return figure
 

@@ -100,9 +100,9 @@ class Args:
 
 
 RECIPES = {
-    "fast": ("The report's accuracy in minutes, the everyday default.", Args()),
+    "fast": ("A small net in minutes, the everyday default.", Args()),
     "compact": (
-        "The most that a net of at most 2 M parameters reaches here in an evening.",
+        "A larger net, for an evening.",
         Args(
             validation_fraction=0,
             width=48,

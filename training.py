@@ -49,7 +49,7 @@ def make_repeatable(seed: int, precision: str = "float32") -> None:
 def check(args) -> None:
     """Raise InputError for numbers and names that no run can have."""
     utils.check_limits(args, LIMITS)
-    if Path(args.name).name != args.name or args.name.startswith("."):
+    if not args.name or Path(args.name).name != args.name or args.name.startswith("."):
         raise InputError(f"--name {args.name} is no file name; --models-dir names another folder")
 
 
@@ -154,7 +154,8 @@ def train(
 ) -> dict:
     """Train a compiled `model` on some rows of `faces`, judge it on others, leave its artefacts.
 
-    args: `name`, `seed`, `epochs`, `batch_size`, `patience`, `fresh`, `models_dir`, `figures_dir`.
+    args: `name`, `seed`, `epochs`, `batch_size`, `patience`, `validation_fraction`, `fresh`,
+    `models_dir`, `figures_dir`.
     `augment` as `batches.training_batches` takes it. Writes NAME.keras (the best epoch, without
     its optimizer), NAME.csv, NAME.txt and NAME.json to the models' folder, NAME_history.png and
     .csv to the figures'. Returns the record that NAME.json holds. Of several processes, which
@@ -215,8 +216,8 @@ def train(
                 )
         except KeyboardInterrupt:
             print(
-                f"\nThe same command goes on after epoch {len(state.history)} of {args.epochs}; "
-                "with --fresh it starts over.",
+                f"\nThe same command, without --fresh, goes on after epoch {len(state.history)} of "
+                f"{args.epochs}.",
                 file=sys.stderr,
             )
             raise

@@ -1,4 +1,4 @@
-"""What several scripts share: loading faces, splitting them honestly, writing files whole.
+"""What several scripts share: loading faces, writing files whole, saying where numbers are from.
 
 Nothing here imports Keras, so that the data scripts start at once.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -263,14 +264,16 @@ def provenance(args, faces: Faces | None = None) -> dict:
         commit = ask(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
         changed = ask(["git", "status", "--porcelain", "--", "*.py"]).stdout.strip()
         commit += "-dirty" if changed else ""
+    affinity = getattr(os, "sched_getaffinity", None)  # taskset's, on Linux
+    cores = len(affinity(0)) if affinity else os.cpu_count()
     record = {
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "arguments": {name: _plain(value) for name, value in vars(args).items()},
         "seed": args.seed,
         "versions": {name: version(name) for name in packages},
         "python": platform.python_version(),
         "git": commit or None,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {cores} cores",
     }
     if faces is not None:
         file = {"file": faces.path.name, "sha256": faces.sha256, "drawn": faces.drawn}

@@ -284,6 +284,7 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
 def main(args: Args) -> dict:
     """Look at every layer that is asked for; returns the record written beside the figures."""
     utils.check_limits(args, LIMITS)
+    classifiers.require_tensorflow()
     faces, classifier = classifiers.open_data_and_model(args)
     found = filter_layers(classifier.model)
     if args.list:

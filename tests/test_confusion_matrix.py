@@ -432,6 +432,35 @@ def test_training_rows_are_never_presented_as_validation(trained, tmp_path, caps
         confusion_matrix.main(args_for(trained, tmp_path, data=elsewhere))
 
 
+def test_models_are_compared_on_what_neither_was_trained_on(trained, tmp_path):
+    """The other holds out rows of its own; on all rows only what both held out is fair."""
+    train_cnn.main(
+        train_cnn.Args(
+            trained / "faces.csv", width=2, epochs=1, seed=9, name="seed_9",
+            models_dir=tmp_path, figures_dir=tmp_path,
+        )
+    )  # fmt: skip
+    other = tmp_path / "seed_9.keras"
+    record = confusion_matrix.main(args_for(trained, tmp_path, versus=other, split="all"))
+    faces, seen = utils.load_faces(trained / "faces.csv"), set()
+    for path in (tmp_path / "seed_9.json", trained / "models" / "compact.json"):
+        held_out = json.loads(path.read_text())["split"]["validation_rows"]
+        trained_on = np.setdiff1d(np.flatnonzero(faces.usage == 0), held_out)
+        seen |= {faces.images[row].tobytes() for row in trained_on}
+    fair = sum(image.tobytes() not in seen for image in faces.images)
+    assert 0 < record["versus"]["faces"] == fair < record["faces"] == 420
+    named = args_for(trained, tmp_path, versus=other, split="validation")
+    with pytest.raises(InputError, match="seed_9 was trained on"):
+        confusion_matrix.main(named)
+
+
+def test_a_folder_without_compact_gives_its_fast_net(trained, tmp_path):
+    args = train_cnn.Args(trained / "faces.csv", width=2, epochs=1, models_dir=tmp_path)
+    train_cnn.main(replace(args, figures_dir=tmp_path))
+    record = confusion_matrix.main(args_for(trained, tmp_path, models_dir=tmp_path))
+    assert record["model"] == "fast"
+
+
 def test_where_compact_held_nothing_out_the_fast_net_of_that_file_is_judged(trained, tmp_path):
     elsewhere = tmp_path / "others.csv"
     fer2013_csv.write_csv(elsewhere, *make_faces(420, seed=8))

@@ -1,5 +1,6 @@
 """Every distribution becomes the same CSV, the report counts right, and nothing is overwritten."""
 
+import shutil
 import sys
 import types
 import zipfile
@@ -146,6 +147,10 @@ def test_nothing_is_overwritten_unasked(tmp_path):
         prepare(source, source, overwrite=True)
     prepare(source, output, overwrite=True)
     assert output.read_bytes() == source.read_bytes()
+    image_folder(tmp_path / "folder", named=True)  # which must be unpacked from a zip
+    archive = shutil.make_archive(str(tmp_path / "folder"), "zip", tmp_path / "folder")
+    prepare(Path(archive), output, overwrite=True)
+    assert output.read_bytes() != source.read_bytes()
 
 
 def broken_folder(folder: Path, kind: str) -> None:

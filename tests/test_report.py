@@ -80,17 +80,18 @@ def test_gains_are_of_the_same_seeds(tmp_path):
     ]
     table = pd.DataFrame(rows, columns=["method", "labels_per_class", "seed", "accuracy"])
     table["macro_f1"], table["minutes"], table["updates"], table["width"] = 0.3, 1.0, 3000, 16
+    table["name"] = "semi"
     longer = table[table["seed"] == 0].assign(updates=9000, width=24)
     longer.loc[longer["method"] == "fixmatch", "accuracy"] = 0.51
     table = pd.concat([table, longer])
     (tmp_path / "f").mkdir()
     table.to_csv(tmp_path / "f" / "semi_supervised.csv", index=False)
     text = report.main(report.Args(None, tmp_path / "m", tmp_path / "f", tmp_path / "R.md"))
-    assert "| 25 | fixmatch | 16 | 3,000 | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
-    assert "| 25 | fixmatch | 24 | 9,000 | 0 | 51.0 | 0.300 | 1.0 | +11.0 |" in text
+    assert "| fixmatch | `semi` | 16 | 3,000 | 0, 1 | 50.0 ± 8.5 | 0.300 | 1.0 | +5.0 |" in text
+    assert "| fixmatch | `semi` | 24 | 9,000 | 0 | 51.0 | 0.300 | 1.0 | +11.0 |" in text
     said = "With 25 labels a class, points over the labelled faces alone after "
-    assert said + "3,000 updates of a net of width 16: fixmatch +5.0." in text
-    assert said + "9,000 updates of a net of width 24: fixmatch +11.0." in text
+    assert said + "3,000 updates of a net of width 16 (`semi`): fixmatch +5.0." in text
+    assert said + "9,000 updates of a net of width 24 (`semi`): fixmatch +11.0." in text
 
 
 def test_damaged_record_is_one_line(copies):
@@ -100,6 +101,19 @@ def test_damaged_record_is_one_line(copies):
 
 
 def test_records_of_another_file_are_told(copies, faces_csv):
+    assert "Of another file" not in report.main(copies)
     text = report.main(replace(copies, data=faces_csv))
-    assert "These records are of another file" in text
-    assert "These records are of another file" not in report.main(copies)
+    assert "Of another file" in text and "`fast.json`" in text
+    path = copies.models_dir / "dnn.json"
+    record = json.loads(path.read_text())
+    record["data"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(record))
+    assert "are: `dnn.json`.**" in report.main(copies)
+
+
+def test_maps_that_were_not_judged_leave_a_line(copies):
+    path = copies.figures_dir / "compact_PublicTest_saliency.json"
+    record = json.loads(path.read_text())
+    del record["judged"]  # as `saliency.py --faces 0` leaves it
+    path.write_text(json.dumps(record))
+    assert "`compact`'s maps are not judged yet: `python saliency.py" in report.main(copies)

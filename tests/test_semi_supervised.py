@@ -1,5 +1,6 @@
 """Learning from few labels: what no method may see, what decides, and the command itself."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -230,6 +231,40 @@ def test_the_command_leaves_table_figures_and_models(faces_csv, tmp_path, capsys
     assert {p: p.read_bytes() for p in before} == before
     table = pd.read_csv(tmp_path / "figures" / "semi_supervised.csv")
     assert len(table) == 6 and not table.duplicated(["method", "labels_per_class", "seed"]).any()
+
+
+def test_other_settings_keep_their_rows(prepared):
+    """By --name, and where other faces are judged; FixMatch alone asks for a temperature."""
+    args, faces, _ = prepared
+    args = replace(args, data=faces.path, methods=())
+    for changes in ({}, {"name": "other"}, {"validation_fraction": 0.2}, {}):
+        semi_supervised.main(replace(args, **changes))
+    table = pd.read_csv(args.figures_dir / "semi_supervised.csv")
+    assert table["name"].tolist().count("semi") == 2 and len(table) == 3
+    warm = replace(args, temperature=0.5)
+    for method, same in (("baseline", True), ("fixmatch", False)):
+        configurations = [few_labels.configuration_of(a, method, faces) for a in (args, warm)]
+        assert (configurations[0] == configurations[1]) == same
+
+
+def test_as_many_clusters_as_faces_leave_no_pseudo_label(prepared):
+    args, faces, rows = prepared
+    count = len(rows["labelled"]) + len(rows["unlabelled"])
+    many = replace(args, clusters=count)
+    _, record = few_labels.learn("clustering", many, faces, rows, small_baseline(args))
+    assert record["pseudo_labels"] | {"updates": []} == {
+        "updates": [], "coverage": [0.0], "precision": [None]
+    }  # fmt: skip
+
+
+def test_another_engine_is_refused_in_one_line(faces_csv, tmp_path):
+    # TensorFlow's `import keras` obeys the variable; JAX need not be there for it to be refused.
+    line = command(faces_csv, tmp_path)
+    environment = os.environ | {"KERAS_BACKEND": "numpy"}
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: this script needs Keras on Tens")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,9 @@ def interrupted(args: train_cnn.Args, epoch: int, monkeypatch) -> None:
 def test_ctrl_c_says_how_to_go_on(faces_csv, tmp_path, monkeypatch, capsys):
     args = small_args(faces_csv, tmp_path, epochs=3)
     interrupted(args, 2, monkeypatch)
-    assert "The same command goes on after epoch 1 of 3; with --fresh" in capsys.readouterr().err
+    assert (
+        "The same command, without --fresh, goes on after epoch 1 of 3." in capsys.readouterr().err
+    )
     train_cnn.main(args)
     assert "Going on after epoch 1 of 3" in capsys.readouterr().out
 
