@@ -129,16 +129,15 @@ def integrated_gradients(
 def grad_cam(
     classifier: classifiers.Classifier, images: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """The last convolution's channels, weighted by their mean gradient (R. Selvaraju et al. 2017).
+    """The last feature maps, weighted by their mean gradient (R. Selvaraju et al. 2017).
 
     classifier: of a model that ends in logits. Raises InputError if it has no convolution.
     """
-    found = convolutions(classifier.model)
-    if not found:
+    if not convolutions(classifier.model):
         raise InputError(
             f"{classifier.name} has no convolution for Grad-CAM; name another --method"
         )
-    model, layer = classifier.model, found[-1]
+    model, layer = classifier.model, last_feature_maps(classifier.model)
 
     def cam(faces: tf.Tensor, classes: np.ndarray) -> tf.Tensor:
         with tf.GradientTape() as tape, classifiers.observed([layer]) as kept:
@@ -149,6 +148,19 @@ def grad_cam(
         return tf.image.resize(heat, (SIDE, SIDE))[..., 0]
 
     return in_batches(cam, images, labels)
+
+
+def last_feature_maps(model: keras.Model) -> keras.Layer:
+    """The last layer that gives maps of the last convolution's size: after the batch norm, shortcut
+    and nonlinearity that may follow it, before the pooling.
+    """
+    all_layers = [layer for _, layer in classifiers.named_layers(model)]
+    last = all_layers.index(convolutions(model)[-1])
+    sizes = [
+        [tensor.shape[1:3] for tensor in classifiers.tensors(layer, "output")]
+        for layer in all_layers[last:]
+    ]
+    return [it for it, size in zip(all_layers[last:], sizes, strict=True) if size == sizes[0]][-1]
 
 
 def convolutions(model: keras.Model) -> list[keras.Layer]:

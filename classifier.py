@@ -281,6 +281,14 @@ def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, ke
             yield prefix + layer.name, layer
 
 
+def tensors(layer: keras.Layer, which: str) -> list:
+    """A layer's symbolic inputs or outputs; none where it is called more than once."""
+    try:
+        return keras.tree.flatten(getattr(layer, which))
+    except (AttributeError, ValueError):
+        return []
+
+
 def logits_model(model: keras.Model) -> keras.Model:
     """The same model up to its logits: without its last softmax, be that a layer of its own, folded
     into a Dense layer, or inside of a nested model. A model that ends in neither is returned as is.

@@ -7,7 +7,7 @@ import numpy as np
 import utils
 from utils import SIDE, InputError
 from attribution import CONVOLUTIONS
-from classifier import named_layers, observed
+from classifier import named_layers, observed, tensors
 
 with utils.quiet_stderr():
     import keras
@@ -68,14 +68,6 @@ def filter_layers(model: keras.Model) -> list[FilterLayer]:
         model(np.zeros((1, height or SIDE, width or SIDE, channels), np.float32), training=False)
     fields = receptive_fields(model)
     return [FilterLayer(*one, *kept[one[1]].shape[1:], fields[one[1]]) for one in found]
-
-
-def tensors(layer: keras.Layer, which: str) -> list:
-    """A layer's symbolic inputs or outputs; none where it is called more than once."""
-    try:
-        return keras.tree.flatten(getattr(layer, which))
-    except (AttributeError, ValueError):
-        return []
 
 
 def receptive_fields(model: keras.Model) -> dict[keras.Layer, Field]:

@@ -387,6 +387,9 @@ def p5(records: Records, name: str, split: str) -> list[str]:
         raise Missing(f"*`filters.csv` has no row of {name} yet: `{command}` makes them.*")
     record = records.json(records.figures / f"{name}_filters.json", command)
     layers = list(dict.fromkeys(table["layer"]))
+    commands = dict.fromkeys(
+        its.get("command", record["command"]) for its in record["layers"].values()
+    )
     rows = []
     for layer in layers:
         of_layer = table[table["layer"] == layer]
@@ -398,7 +401,7 @@ def p5(records: Records, name: str, split: str) -> list[str]:
     committed = [n for n in shown if n in (layers[0], layers[len(layers) * 2 // 3])] or shown[-1:]
     return [
         f"**{name}**, every filter of its {len(layers)} convolutions, from noise by gradient "
-        f"ascent; `{record['command']}`.",
+        f"ascent; {', '.join(f'`{its}`' for its in commands)}.",
         markdown(
             rows,
             ["layer", "filters", "sees", "ascent, median", "best face, median", "above it", "dead"],

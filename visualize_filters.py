@@ -13,6 +13,8 @@ faces, that excite each most. filters.csv has a row a filter, NAME_filters.json 
 --plain "plain" is in all of these names.
 """
 
+import contextlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,7 @@ class Args:
     layer: str = ""
     """convolution to look at; without it each in turn"""
     filters: tuple[int, ...] = ()
-    """filters of it; without them all"""
+    """filters of it, for the figures alone; without them all, and their numbers in the table"""
     list: bool = False
     """only list the convolutions, their sizes and receptive fields"""
 
@@ -314,14 +316,24 @@ def main(args: Args) -> dict:
         control = untrained, same[target.name]
         draw(args, faces, rows, classifier, control, looked, given)
         tables.append(looked.table)
-        summary = record["layers"][target.name] = looked.summary()
+        summary = looked.summary()
+        record["layers"][target.name] = summary | {"command": record["command"]}
         print(
             f"{target.name}: {summary['dead']} of {summary['filters']} filters dead; of the others "
             f"{summary['ascent_above_best_face']} climbed above the best of {len(rows):,} faces"
         )
+    if args.filters:
+        print(f"{path.name} stays as it is: it is of whole layers")
+        return record
     table = artefacts.with_rows(artefacts.read_table(path, KEY), pd.concat(tables), KEY)
     utils.write_text(path, table.to_csv(index=False, float_format="%.5g"))
-    utils.write_json(path.with_name(f"{classifier.name}_{name}.json"), record)
+    path = path.with_name(f"{classifier.name}_{name}.json")
+    if args.layer and path.exists():  # what is known of the others stays
+        with contextlib.suppress(ValueError, LookupError, TypeError):  # but not if it is damaged
+            earlier = json.loads(path.read_text())
+            if earlier["data"] == record["data"] and earlier["split"] == record["split"]:
+                record["layers"] = earlier["layers"] | record["layers"]
+    utils.write_json(path, record)
     return record
 
 

@@ -15,6 +15,7 @@ import attribution
 import classifier as classifiers
 import faithfulness
 import saliency
+import train_cnn
 from utils import InputError
 
 layers = keras.layers
@@ -130,6 +131,14 @@ def test_grad_cam_by_hand_also_inside_a_nested_model():
     np.testing.assert_allclose(attribution.grad_cam(nested, IMAGES, LABELS), maps, rtol=1e-5)
     with pytest.raises(InputError, match="no convolution"):
         attribution.grad_cam(linear(), IMAGES, LABELS)
+
+
+def test_grad_cam_takes_the_maps_that_are_pooled():
+    """Not the convolution itself: a batch norm, a shortcut and a ReLU stand between."""
+    model = train_cnn.build_compact_cnn(width=4, squeeze=True)
+    assert attribution.last_feature_maps(model).name == "relu_3b"
+    assert attribution.last_feature_maps(train_cnn.build_report_cnn(0.5)).name == "p_re_lu_5"
+    assert attribution.last_feature_maps(small_cnn().model).name == "conv"
 
 
 def test_shifted_face_shifts_the_map_of_a_fully_convolutional_net():

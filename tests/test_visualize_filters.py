@@ -304,14 +304,18 @@ def test_every_layer_in_turn_and_runs_of_other_models_stay(trained, tmp_path):
     table = pd.read_csv(tmp_path / "filters.csv")
     assert table.loc[table["model"] == "other", "ascent"].tolist() == [1.5]
     assert table["layer"].unique().tolist() == ["conv", *convolutions]
+    before = (tmp_path / "filters.csv").read_bytes()
     visualize_filters.main(args_for(trained, tmp_path, layer="conv_0", filters=(2, 1)))
+    assert (tmp_path / "filters.csv").read_bytes() == before  # it is of whole layers
+    visualize_filters.main(args_for(trained, tmp_path, layer="conv_0", steps=1))
     again = pd.read_csv(tmp_path / "filters.csv")
-    assert again.loc[again["layer"] == "conv_0", "filter"].tolist() == [2, 1]
-    for layer in ("conv", *convolutions[1:]):
-        pd.testing.assert_frame_equal(
-            again[again["layer"] == layer].reset_index(drop=True),
-            table[table["layer"] == layer].reset_index(drop=True),
-        )
+    for layer in ("conv", *convolutions):
+        parts = [t[t["layer"] == layer].reset_index(drop=True) for t in (again, table)]
+        assert parts[0].equals(parts[1]) == (layer != "conv_0")
+    kept = json.loads((tmp_path / "compact_filters.json").read_text())
+    assert list(kept["layers"]) == convolutions
+    visualize_filters.main(args_for(trained, tmp_path, layer="conv_0", split="PublicTest"))
+    assert list(json.loads((tmp_path / "compact_filters.json").read_text())["layers"]) == ["conv_0"]
     assert len(faces.images) == 420
     (tmp_path / "filters.csv").write_text("what;is\nthis;1\n")
     with pytest.raises(InputError, match=r"is damaged.*move it away"):
