@@ -24,8 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from drawn_faces import draw_sample
 from fer2013_csv import CLASSES as CLASSES
-from fer2013_csv import SIDE, InputError, parse_csv
+from fer2013_csv import SIDE, InputError, parse_csv, write_csv
 from fer2013_csv import USAGES as USAGES
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else each run opens with CUDA's complaints
@@ -103,9 +104,8 @@ def load_faces(path: Path | None = None) -> Faces:
     if path is None:
         path = FER2013 if FER2013.exists() else SAMPLE
         if not path.exists():
-            import sample_faces  # here, since it imports this module
-
-            sample_faces.main(sample_faces.Args(figures_dir=ROOT / "figures" / "sample"))
+            write_whole(path, lambda temporary: write_csv(temporary, *draw_sample()))
+            print(f"drew faces, not photographs: {path}")
     inputs.add(path.resolve())
     state = _state_on_disk(path)
     faces = _read_cache(path, state)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+import drawn_faces
 import sample_faces
+from drawn_faces import UNITS, draw_faces, draw_people, place_landmarks
 from fer2013_csv import CLASSES, InputError, parse_csv
-from sample_faces import UNITS, draw_faces, draw_people, place_landmarks
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +67,12 @@ def test_no_image_is_blank_or_a_copy(faces):
 def test_units_belong_to_the_class_but_for_the_label_noise(faces):
     _, labels, units = faces
     belongs = [
-        face == "0" or set(map(int, face.split("+"))) <= set(sample_faces.EXPRESSIONS[label])
+        face == "0" or set(map(int, face.split("+"))) <= set(drawn_faces.EXPRESSIONS[label])
         for face, label in zip(units, labels, strict=True)
     ]
     # Some noise can't be seen: Surprise with the label Fear, or a face that dropped its units.
     assert 0.03 < 1 - np.mean(belongs) < 0.1
-    complete = [face == sample_faces.spell(sample_faces.EXPRESSIONS[label])
+    complete = [face == drawn_faces.spell(drawn_faces.EXPRESSIONS[label])
                 for face, label in zip(units, labels, strict=True)]  # fmt: skip
     assert 0.5 < np.mean(complete) < 0.9
 
@@ -104,7 +105,7 @@ def test_a_unit_moves_its_landmark_on_both_sides_of_every_face(unit, landmark, d
 
 def test_a_unit_leaves_other_landmarks_alone():
     rest, smile = landmarks_of(), landmarks_of(12)
-    for landmark in sample_faces.LANDMARKS.keys() - sample_faces.ACTION_UNITS[12].keys():
+    for landmark in drawn_faces.LANDMARKS.keys() - drawn_faces.ACTION_UNITS[12].keys():
         np.testing.assert_array_equal(rest[landmark], smile[landmark])
 
 
