@@ -6,7 +6,7 @@
 
 Five methods stand in attribution.py, what judges them in faithfulness.py. NAME_SPLIT_saliency.png
 has the report's three panels a face; _methods.png the same faces by all methods; _classes.png the
-mean map of each class; saliency_scores.png and .csv say which method to trust. A minute or two.
+mean map of each class; saliency_scores.png and .csv say which method to trust. A few minutes.
 """
 
 import sys
@@ -212,7 +212,7 @@ def plot_scores(
     insertion.set(xlabel="% of the pixels shown, most salient first", ylabel="class probability",
                   title="insertion: higher is better")  # fmt: skip
     check.set(xlabel="layers with shuffled weights, from the top", ylabel="rank correlation",
-              title=f"same map without the model? lower is better ({checked} faces)")  # fmt: skip
+              title=f"weights shuffled, {checked} faces: lower is better")  # fmt: skip
     for axes, place in ((deletion, "upper right"), (insertion, "lower right"), (check, "best")):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc=place)

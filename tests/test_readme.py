@@ -78,6 +78,20 @@ def test_what_is_said_of_leaked_faces_is_in_the_judgements():
         assert f"{per_cent(clean)} instead of {per_cent(all_of_them)}" in text
 
 
+def test_what_is_said_of_the_maps_is_in_their_table():
+    scores = pd.read_csv(ROOT / "figures" / "saliency_scores.csv", index_col="method")
+    judged = json.loads((ROOT / "figures" / "compact_PublicTest_saliency.json").read_text())
+    for name, score in judged["judged"]["scores"].items():  # the table is of the compact net
+        assert scores.loc[name, "deletion_auc"] == pytest.approx(score["deletion_auc"])
+    gain = scores["insertion_auc"] - scores["deletion_auc"]
+    assert gain.nlargest(2).index.tolist() == ["occlusion", "grad_cam"]
+    said = f"judges: {gain['occlusion']:.3f} and {gain['grad_cam']:.3f}"
+    assert said in " ".join(README.split())
+    assert scores["deletion_auc"].idxmin() == "integrated_gradients"
+    shuffled = scores["rank_correlation_all_shuffled"]
+    assert shuffled.idxmax() == "integrated_gradients" and shuffled["smooth_gradient"] < 0.1
+
+
 def test_what_is_said_of_the_filters_is_in_their_table():
     table = pd.read_csv(ROOT / "figures" / "filters.csv")
     record = json.loads((ROOT / "figures" / "compact_filters.json").read_text())
