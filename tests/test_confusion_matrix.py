@@ -542,6 +542,8 @@ def test_rows_without_an_id_are_refused(tmp_path):
     path.write_text(f"id,feature\n0,{pixels}\n,{pixels}\n")
     with pytest.raises(InputError, match="row 2: no id"):
         fer2013_csv.read_ids(path)
+    path.write_bytes(b"id,feature\nM\xfcller," + pixels.encode() + b"\n")
+    assert fer2013_csv.read_ids(path) == ["M\N{REPLACEMENT CHARACTER}ller"]  # Latin-1, not UTF-8
 
 
 def layers_of(inputs):

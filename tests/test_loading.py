@@ -5,10 +5,12 @@ import gzip
 import io
 import os
 import random
+import shlex
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -407,3 +409,12 @@ def test_folder_without_permission_costs_the_cache_only(faces_csv, monkeypatch):
     monkeypatch.setattr(utils, "write_whole", refuse)
     assert len(utils.load_faces(faces_csv).images) == 420
     assert not utils._cache_path(faces_csv).exists()
+
+
+def test_a_recorded_command_can_be_run_again(monkeypatch):
+    """By a shell, whatever its arguments hold; and the cores are those that it may use."""
+    monkeypatch.setattr(sys, "argv", ["/x/saliency.py", "--data", "my faces/it's.csv"])
+    record = utils.provenance(SimpleNamespace(seed=1))
+    assert shlex.split(record["command"]) == ["python", "saliency.py", *sys.argv[1:]]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert utils.provenance(SimpleNamespace(seed=1))["machine"].endswith(", 1 cores")

@@ -136,6 +136,7 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
         ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
         ({"seed": -1}, "--seed is -1"),
         ({"name": ".."}, "is no file name"),
+        ({"name": ""}, "is no file name"),
     ],
 )
 def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):
