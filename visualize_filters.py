@@ -234,7 +234,8 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
         utils.save_figure(figure, base.with_name(f"{base.name}_{ending}.png"))
 
     def title(text: str) -> str:
-        return utils.headline(faces, f"{classifier.name} {target.name}: {text}")
+        way = " by plain ascent" if args.plain else ""
+        return utils.headline(faces, f"{classifier.name} {target.name}{way}: {text}")
 
     def cut(face: np.ndarray, place=middle) -> np.ndarray:
         return crop(face, target, place, sides)
@@ -255,6 +256,7 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
         "untrained copy": cells(blindly, range(len(order)), numbers[order]),
     }
     shown = f"{len(order)} of its {target.filters} filters, which see {target.field_text()} pixels"
+    shown = f"the highest {shown}" if len(order) < len(numbers) else shown
     save(plot_grids(grids, title(f"what {shown}, answer most, and the value reached")), "filters")
 
     few = order[np.linspace(0, len(order) - 1, min(args.few, len(order))).astype(int)]
