@@ -154,13 +154,16 @@ def last_feature_maps(model: keras.Model) -> keras.Layer:
     """The last layer that gives maps of the last convolution's size: after the batch norm, shortcut
     and nonlinearity that may follow it, before the pooling.
     """
-    all_layers = [layer for _, layer in classifiers.named_layers(model)]
-    last = all_layers.index(convolutions(model)[-1])
-    sizes = [
-        [tensor.shape[1:3] for tensor in classifiers.tensors(layer, "output")]
-        for layer in all_layers[last:]
-    ]
-    return [it for it, size in zip(all_layers[last:], sizes, strict=True) if size == sizes[0]][-1]
+
+    def size(layer: keras.Layer) -> list:
+        return [tensor.shape[1:3] for tensor in classifiers.tensors(layer, "output")]
+
+    found = convolutions(model)[-1]
+    its = size(found)
+    for _, layer in classifiers.named_layers(model):
+        if its and size(layer) == its:
+            found = layer
+    return found
 
 
 def convolutions(model: keras.Model) -> list[keras.Layer]:

@@ -25,12 +25,15 @@ from pseudo_labels import NONE, FewLabels, Learnt
 with utils.quiet_stderr():
     import keras
 
-# Beginnings of arguments that tell nothing of what is trained, and of those for one method alone.
+# Arguments that tell nothing of what is trained, and those that one method alone asks for.
 ELSEWHERE = ("data", "methods", "models_dir", "figures_dir", "fresh", "quick")
 ONLY_FOR = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
-    "fixmatch": ("strong", "unlabelled", "temperature"),
+    "fixmatch": (
+        *("unlabelled_batch", "unlabelled_weight", "temperature"),
+        *("strong_shift", "strong_rotation", "strong_zoom", "strong_contrast", "strong_erase"),
+    ),
 }
 
 
@@ -124,9 +127,9 @@ def run_name(args, method: str) -> str:
 
 def configuration_of(args, method: str, faces: Faces) -> dict:
     """What decides the weights of a run, as its record holds it."""
-    others = [start for key, starts in ONLY_FOR.items() if key != method for start in starts]
+    others = [name for key, names in ONLY_FOR.items() if key != method for name in names]
     others += ["labels_per_class"] if method == "all_labels" else []
-    fields = {k: v for k, v in vars(args).items() if not k.startswith((*ELSEWHERE, *others))}
+    fields = {k: v for k, v in vars(args).items() if k not in (*ELSEWHERE, *others)}
     return {"method": method, **fields, "data": faces.sha256}
 
 

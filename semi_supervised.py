@@ -256,7 +256,7 @@ def plot_accuracy(table: pd.DataFrame, title: str) -> Figure:
     figure.suptitle(title)
     ticks = sorted(table.loc[table["method"] != "all_labels", "labels_per_class"].unique())
     real, key = (table["data"] == "fer2013").all(), ["name", "width", "updates"]
-    settings = table[key].value_counts(sort=True).index.tolist()
+    settings = table[key].value_counts().index.tolist()
     colours = {method: f"C{i}" for i, method in enumerate(METHODS)} | {"all_labels": "0.3"}
     looks = [
         {"marker": "oDs^v"[i % 5], "ls": ("-", "--", "-.", ":")[i % 4], "ms": 4, "lw": 1.2}

@@ -68,6 +68,13 @@ def test_what_is_said_of_the_matrix_is_in_its_record():
         assert any(line.startswith(taken) for line in record["observations"])
 
 
+def test_the_reports_cnn_began_with_the_share_of_the_most_frequent_class():
+    history = pd.read_csv(ROOT / "models" / "report.csv")
+    start = history["val_accuracy"].iloc[0]
+    assert (history["val_accuracy"].iloc[:5] == start).all()  # it answers with one class alone
+    assert f"the {per_cent(start)} that always answering Happy" in " ".join(README.split())
+
+
 def test_what_is_said_of_leaked_faces_is_in_the_judgements():
     text = " ".join(README.split())
     for name in ("report_no_augment", "dnn"):
