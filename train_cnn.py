@@ -27,9 +27,11 @@ import splits
 with utils.quiet_stderr():
     import keras
     import tensorflow as tf
+import numpy as np
 import tyro
 from keras import layers
 
+import classifier as classifiers
 import distribution
 import training
 from batches import random_affine, random_erasing
@@ -48,6 +50,8 @@ class Args:
     """the network and its optimizer"""
     width: int = 24
     """channels of the compact net's first stage; they double twice"""
+    stem: int = 0
+    """channels at full and at half resolution; 0 halves the side at once, to `width` channels"""
     squeeze: bool = False
     """squeeze-and-excitation in the compact net's blocks"""
     dropout: float = 0.0
@@ -66,6 +70,10 @@ class Args:
     """peak of the compact net's one cycle; the report's constant for Adadelta"""
     label_smoothing: float = 0.1
     """share of each target that is spread over all classes"""
+    teachers: tuple[Path, ...] = ()
+    """saved models to learn from besides the labels; none may know the validation's faces"""
+    teacher_share: float = 0.6
+    """of each target that is the mean of the teachers' answers; the rest is the label"""
     weight_decay: float = 5e-4
     """of the compact net, times the learning rate, each step"""
     distribute: bool = False
@@ -106,6 +114,7 @@ RECIPES = {
         Args(
             validation_fraction=0,
             width=48,
+            stem=32,
             squeeze=True,
             dropout=0.2,
             precision="bfloat16",
@@ -173,12 +182,16 @@ def build_report_cnn(dropout: float) -> keras.Model:
     )
 
 
-def build_compact_cnn(width: int, squeeze: bool = False, dropout: float = 0.0) -> keras.Model:
-    """Halve the side at once, then a residual block at each of three sizes; global pooling.
+def build_compact_cnn(
+    width: int, squeeze: bool = False, dropout: float = 0.0, stem: int = 0
+) -> keras.Model:
+    """Halve the side, then a residual block at each of three sizes; global pooling.
 
-    After K. He et al., "Deep residual learning" (2015); with `squeeze` each block weighs its
-    channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled
-    features. Batch norms forget sooner than Keras's default, which takes some 500 steps to settle.
+    With `stem` a convolution of as many channels comes before the side is halved, and the first
+    block is as narrow; the others have 2 and 4 times `width`. After K. He et al., "Deep residual
+    learning" (2015); with `squeeze` each block weighs its channels (J. Hu et al.,
+    "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled features. Batch norms
+    forget sooner than Keras's default, which takes some 500 steps to settle.
     """
 
     def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
@@ -189,9 +202,10 @@ def build_compact_cnn(width: int, squeeze: bool = False, dropout: float = 0.0) -
 
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
-    x = layers.ReLU(name="relu_0")(convolution(x, width, "0", 5, 2))
-    for stage in (1, 2, 3):
-        channels = width * 2 ** (stage - 1)
+    if stem:
+        x = layers.ReLU(name="relu_stem")(convolution(x, stem, "stem"))
+    x = layers.ReLU(name="relu_0")(convolution(x, stem or width, "0", 3 if stem else 5, 2))
+    for stage, channels in enumerate((stem or width, 2 * width, 4 * width), 1):
         if stage > 1:
             x = layers.MaxPooling2D(name=f"pool_{stage}")(x)
             x = layers.ReLU(name=f"relu_{stage}")(convolution(x, channels, f"{stage}"))
@@ -220,6 +234,30 @@ def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
             images, tf.random.experimental.stateless_fold_in(seed, 1), args.erase
         )
     return images
+
+
+def soft_labels(
+    args: Args, faces: utils.Faces, train_rows: np.ndarray, validation_rows: np.ndarray
+) -> np.ndarray:
+    """The training rows' labels mixed with what the teachers answer, float32 (n, 7).
+
+    After T. Furlanello et al., "Born-again neural networks" (2018). A teacher's answer is the mean
+    over a face and its mirror image. Raises InputError for a teacher that was trained on faces of
+    the validation, or of which that is not known.
+    """
+    answers = []
+    for path in args.teachers:
+        teacher = classifiers.load_classifier(path)
+        seen = classifiers.seen_in_training(faces, teacher, validation_rows)
+        if seen is None or seen.any():
+            raise utils.InputError(
+                f"{path} was, or may have been, trained on faces that this run holds out; train it "
+                "on the same file, with the same --seed and --validation-fraction"
+            )
+        answers.append(classifiers.predict_views(teacher, faces.images[train_rows], 0, True)[0])
+    labels = np.eye(len(utils.CLASSES))[faces.labels[train_rows]]
+    mixed = (1 - args.teacher_share) * labels + args.teacher_share * np.mean(answers, axis=0)
+    return mixed.astype(np.float32)
 
 
 def report_optimizer(args: Args) -> keras.optimizers.Optimizer:
@@ -251,7 +289,7 @@ def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
     if args.net == "report":
         model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)
     else:
-        model = build_compact_cnn(args.width, args.squeeze, args.dropout)
+        model = build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem)
         optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
     model.compile(
         optimizer,
@@ -269,6 +307,7 @@ def main(args: Args) -> dict:
     training.check(args)
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
+    mixed = soft_labels(args, faces, train_rows, validation_rows) if args.teachers else None
     training.make_repeatable(args.seed, args.precision)
     devices = distribution.start(args, faces)
     with devices.scope():
@@ -282,6 +321,7 @@ def main(args: Args) -> dict:
         validation_rows,
         functools.partial(augmented, args) if args.augment else None,
         devices,
+        mixed,
     )
 
 

@@ -283,6 +283,8 @@ def provenance(args, faces: Faces | None = None) -> dict:
 
 def _plain(value):
     """A value as JSON holds it, and a path relative to this folder where it lies inside."""
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     if isinstance(value, Path):
         return str(value.relative_to(ROOT) if value.is_relative_to(ROOT) else value)
     return value

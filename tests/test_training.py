@@ -134,6 +134,7 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
         ({"width": 0}, "--width is 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
+        ({"teacher_share": 1.1}, "--teacher-share is 1.1"),
         ({"seed": -1}, "--seed is -1"),
         ({"name": ".."}, "is no file name"),
         ({"name": ""}, "is no file name"),
@@ -273,6 +274,40 @@ def test_damaged_state_is_refused_in_one_line(damage, faces_csv, tmp_path, monke
     with pytest.raises(InputError, match=r"damaged.*--fresh") as caught:
         train_cnn.main(args)
     assert "\n" not in str(caught.value)
+
+
+def test_a_student_learns_labels_mixed_with_its_teachers_answers(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, epochs=1)
+    train_cnn.main(args)
+    teacher = tmp_path / "models" / "net.keras"
+    faces = utils.load_faces(faces_csv)
+    rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
+    model = keras.saving.load_model(teacher)
+    both = [model.predict(x, verbose=0) for x in (faces.images[rows], faces.images[rows, :, ::-1])]
+    one_hot = np.eye(7)[faces.labels[rows]]
+    for share in (0.0, 0.6, 1.0):
+        student = replace(args, teachers=(teacher, teacher), teacher_share=share)
+        mixed = train_cnn.soft_labels(student, faces, rows, held_out)
+        expected = (1 - share) * one_hot + share * (both[0] + both[1]) / 2
+        np.testing.assert_allclose(mixed, expected, atol=1e-5)
+    plain = weights_of(tmp_path, "net")
+    for share, same in ((0.0, True), (1.0, False)):
+        student = replace(args, name="student", teachers=(teacher,), teacher_share=share)
+        record = train_cnn.main(student)
+        assert record["teachers_sha256"] == [utils.sha256_of_file(teacher)]
+        pairs = zip(weights_of(tmp_path, "student"), plain, strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs) == same
+
+
+def test_a_teacher_that_may_know_the_validation_is_refused(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, epochs=1)
+    train_cnn.main(args)
+    teacher = tmp_path / "models" / "net.keras"
+    with pytest.raises(InputError, match="trained on faces that this run holds out"):
+        train_cnn.main(replace(args, name="student", seed=1, teachers=(teacher,)))
+    teacher.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="may have been"):
+        train_cnn.main(replace(args, name="student", teachers=(teacher,)))
 
 
 def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
