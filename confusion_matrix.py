@@ -58,6 +58,8 @@ class Args:
     """also judge the mean of each face's and its mirror image's probabilities"""
     shift: int = 0
     """also judge the mean over faces shifted by this many pixels each way"""
+    ensemble: tuple[Path, ...] = ()
+    """also judge the mean of this model's and these models' probabilities, over all those views"""
 
     # output
     submission: Path | None = None
@@ -195,9 +197,26 @@ def calibrate(args: Args, faces: Faces, model, images, probabilities, labels) ->
     return calibration.at_temperature(probabilities, temperature), "validation"
 
 
-def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tuple[dict, dict]:
-    """All that is asked about `model` on `rows`; against `other` on those that neither was trained
-    on, as far as that is known.
+def judge_means(args: Args, model, members: list, images, labels) -> dict:
+    """How right the mean probabilities are over views of each face, and over several models."""
+    found, sums = {}, []
+    for each in (model, *members):
+        mean, views = classifiers.predict_views(each, images, args.shift, args.flip)
+        sums.append(mean)
+        if each is model and views > 1:
+            found["test_time_augmentation"] = {"views": views} | measure(labels, mean.argmax(1))
+    if members:
+        answers = np.mean(sums, axis=0).argmax(axis=1)
+        names = [each.name for each in (model, *members)]
+        found["ensemble"] = {"models": names, "views": views} | measure(labels, answers)
+    return found
+
+
+def judge(
+    args: Args, faces: Faces, rows: np.ndarray, model, other, members: list, votes
+) -> tuple[dict, dict]:
+    """All that is asked about `model` on `rows`, alone and in an ensemble with `members`; against
+    `other` on those that neither was trained on, as far as that is known.
 
     Returns the record, in plain values, and what the figures need besides: `probabilities`, the
     matrix `counts`, both models' in `versus_counts`, and the reliability `curves`.
@@ -221,9 +240,8 @@ def judge(args: Args, faces: Faces, rows: np.ndarray, model, other, votes) -> tu
         record["faces_seen_in_training"] = int(seen.sum())
         if 0 < seen.sum() < len(seen):
             record["without_seen"] = measure(labels[~seen], predicted[~seen])
-    if args.flip or args.shift:
-        mean, views = classifiers.predict_views(model, images, args.shift, args.flip)
-        record["test_time_augmentation"] = {"views": views, **measure(labels, mean.argmax(axis=1))}
+    if args.flip or args.shift or members:
+        record |= judge_means(args, model, members, images, labels)
     variants = {"as it is": probabilities}
     scaled, fitted_on = calibrate(args, faces, model, images, probabilities, labels)
     if fitted_on:
@@ -292,11 +310,13 @@ def main(args: Args) -> dict:
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; predict them with --submission FILE")
     rows = classifiers.rows_of_split(args.split, faces, model)
+    members = [classifiers.load_classifier(path, args.input_range) for path in args.ensemble]
     other = classifiers.load_classifier(args.versus, args.input_range) if args.versus else None
-    if other and args.split == "validation":
-        classifiers.refuse_training_rows(rows, faces, other)
+    for each in (*members, other) if other else members:
+        if args.split == "validation":
+            classifiers.refuse_training_rows(rows, faces, each)
     votes = ferplus.read_votes(args.ferplus, faces) if args.ferplus else None
-    judged, drawn = judge(args, faces, rows, model, other, votes)
+    judged, drawn = judge(args, faces, rows, model, other, members, votes)
     record = utils.provenance(args, faces) | judged
     print(class_report(faces.labels[rows], drawn["probabilities"].argmax(axis=1), as_text=True))
     print("\n".join(summary(record)))
@@ -331,6 +351,9 @@ def summary(record: dict) -> list[str]:
     if "test_time_augmentation" in record:
         part = record["test_time_augmentation"]
         lines.append(line(f"With test-time augmentation, {part['views']} views a face", part))
+    if "ensemble" in record:
+        part = record["ensemble"]
+        lines.append(line(f"{' + '.join(part['models'])}, {part['views']} views a face", part))
     for name, scores in record["calibration"].items():
         text = ", ".join(f"{score.replace('_', ' ')} {v:.3f}" for score, v in scores.items())
         lines.append(f"Probabilities {name}: {text}")

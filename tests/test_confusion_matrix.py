@@ -325,6 +325,33 @@ def test_the_command_judges_the_rows_that_were_held_out(trained, tmp_path, capsy
     assert written == json.loads(json.dumps(record))
 
 
+def test_an_ensemble_is_judged_by_the_mean_of_its_probabilities(trained, tmp_path):
+    keras.utils.set_random_seed(0)
+    scale = keras.layers.Rescaling(
+        1 / 25
+    )  # as sure of itself as the trained one, and as often wrong
+    stack = [keras.Input((48, 48, 1)), scale, keras.layers.Flatten()]
+    other = keras.Sequential([*stack, keras.layers.Dense(7, "softmax")])
+    other.save(tmp_path / "other.keras")
+    members = (tmp_path / "other.keras", tmp_path / "other.keras")
+    args = args_for(trained, tmp_path, split="PublicTest", flip=True, ensemble=members)
+    record = confusion_matrix.main(args)
+    faces = utils.load_faces(args.data)
+    images = faces.images[faces.usage == 1]
+    model = keras.saving.load_model(trained / "models" / "compact.keras")
+    sums = sum(
+        net.predict(view[..., np.newaxis], verbose=0) * weight
+        for net, weight in ((model, 1), (other, 2))
+        for view in (images, images[:, :, ::-1])
+    )
+    found = record["ensemble"]
+    assert found["models"] == ["compact", "other", "other"] and found["views"] == 2
+    assert found["accuracy"] == (sums.argmax(axis=1) == faces.labels[faces.usage == 1]).mean()
+    assert found["accuracy"] != record["test_time_augmentation"]["accuracy"]
+    with pytest.raises(InputError, match="what other held out"):
+        confusion_matrix.main(replace(args, split="validation"))
+
+
 def test_public_test_is_judged_with_and_without_the_leaks(trained, tmp_path):
     record = confusion_matrix.main(args_for(trained, tmp_path, split="PublicTest"))
     faces = utils.load_faces(trained / "faces.csv")
