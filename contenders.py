@@ -165,7 +165,7 @@ def climber(kind: str, filters: int, steps: int) -> Callable[[], None]:
 
     keras.utils.set_random_seed(0)
     _, args = train_cnn.RECIPES["compact"]
-    model = train_cnn.build_compact_cnn(args.width, args.squeeze, args.dropout)
+    model = train_cnn.build(args)
     target = filter_layers(model)[-1]
     if kind != "eager loop over filters":
         net = classifiers.Classifier("net", model, (0.0, 255.0), None)

@@ -27,14 +27,14 @@ import splits
 with utils.quiet_stderr():
     import keras
     import tensorflow as tf
-import numpy as np
 import tyro
 from keras import layers
 
-import classifier as classifiers
+import distillation
 import distribution
 import training
 from batches import random_affine, random_erasing
+from whitening import whitening_filters
 
 
 @dataclass
@@ -50,8 +50,11 @@ class Args:
     """the network and its optimizer"""
     width: int = 24
     """channels of the compact net's first stage; they double twice"""
-    stem: int = 0
-    """channels at full and at half resolution; 0 halves the side at once, to `width` channels"""
+    stem: Literal["strided", "deep", "whitening"] = "strided"
+    """how the compact net halves the side: by one convolution, by two, or by one that is not
+    trained and whitens patches of the training faces"""
+    stem_width: int = 0
+    """channels of stem and first stage where those are not as many as `width`"""
     squeeze: bool = False
     """squeeze-and-excitation in the compact net's blocks"""
     dropout: float = 0.0
@@ -114,7 +117,8 @@ RECIPES = {
         Args(
             validation_fraction=0,
             width=48,
-            stem=32,
+            stem="deep",
+            stem_width=32,
             squeeze=True,
             dropout=0.2,
             precision="bfloat16",
@@ -183,15 +187,18 @@ def build_report_cnn(dropout: float) -> keras.Model:
 
 
 def build_compact_cnn(
-    width: int, squeeze: bool = False, dropout: float = 0.0, stem: int = 0
+    width: int,
+    squeeze: bool = False,
+    dropout: float = 0.0,
+    stem: str = "strided",
+    stem_width: int = 0,
 ) -> keras.Model:
     """Halve the side, then a residual block at each of three sizes; global pooling.
 
-    With `stem` a convolution of as many channels comes before the side is halved, and the first
-    block is as narrow; the others have 2 and 4 times `width`. After K. He et al., "Deep residual
-    learning" (2015); with `squeeze` each block weighs its channels (J. Hu et al.,
-    "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled features. Batch norms
-    forget sooner than Keras's default, which takes some 500 steps to settle.
+    After K. He et al., "Deep residual learning" (2015); with `squeeze` each block weighs its
+    channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled
+    features. The filters of a whitening stem are for `whitening_filters` to set. Batch norms forget
+    sooner than Keras's default, which takes some 500 steps to settle.
     """
 
     def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
@@ -202,10 +209,17 @@ def build_compact_cnn(
 
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
-    if stem:
-        x = layers.ReLU(name="relu_stem")(convolution(x, stem, "stem"))
-    x = layers.ReLU(name="relu_0")(convolution(x, stem or width, "0", 3 if stem else 5, 2))
-    for stage, channels in enumerate((stem or width, 2 * width, 4 * width), 1):
+    first = stem_width or width
+    if stem == "deep":
+        x = layers.ReLU(name="relu_stem")(convolution(x, first, "stem"))
+        x = convolution(x, first, "0", 3, 2)
+    elif stem == "whitening":
+        options = {"padding": "same", "use_bias": False, "trainable": False, "name": "conv_0"}
+        x = layers.Conv2D(first, 5, 2, **options)(x)
+    else:
+        x = convolution(x, first, "0", 5, 2)
+    x = layers.ReLU(name="relu_0")(x)
+    for stage, channels in enumerate((first, 2 * width, 4 * width), 1):
         if stage > 1:
             x = layers.MaxPooling2D(name=f"pool_{stage}")(x)
             x = layers.ReLU(name=f"relu_{stage}")(convolution(x, channels, f"{stage}"))
@@ -226,6 +240,13 @@ def build_compact_cnn(
     return keras.Model(faces, x, name="compact")
 
 
+def build(args: Args) -> keras.Model:
+    """The network that `args` name, not yet compiled."""
+    if args.net == "report":
+        return build_report_cnn(args.dropout)
+    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem, args.stem_width)
+
+
 def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each image changed at random as `args` say; float32 (n, 48, 48, 1) -> the same shape."""
     images = random_affine(images, seed, args.shift, args.rotation, args.zoom, args.flip)
@@ -234,30 +255,6 @@ def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
             images, tf.random.experimental.stateless_fold_in(seed, 1), args.erase
         )
     return images
-
-
-def soft_labels(
-    args: Args, faces: utils.Faces, train_rows: np.ndarray, validation_rows: np.ndarray
-) -> np.ndarray:
-    """The training rows' labels mixed with what the teachers answer, float32 (n, 7).
-
-    After T. Furlanello et al., "Born-again neural networks" (2018). A teacher's answer is the mean
-    over a face and its mirror image. Raises InputError for a teacher that was trained on faces of
-    the validation, or of which that is not known.
-    """
-    answers = []
-    for path in args.teachers:
-        teacher = classifiers.load_classifier(path)
-        seen = classifiers.seen_in_training(faces, teacher, validation_rows)
-        if seen is None or seen.any():
-            raise utils.InputError(
-                f"{path} was, or may have been, trained on faces that this run holds out; train it "
-                "on the same file, with the same --seed and --validation-fraction"
-            )
-        answers.append(classifiers.predict_views(teacher, faces.images[train_rows], 0, True)[0])
-    labels = np.eye(len(utils.CLASSES))[faces.labels[train_rows]]
-    mixed = (1 - args.teacher_share) * labels + args.teacher_share * np.mean(answers, axis=0)
-    return mixed.astype(np.float32)
 
 
 def report_optimizer(args: Args) -> keras.optimizers.Optimizer:
@@ -285,11 +282,11 @@ def one_cycle(
 
 
 def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
-    """The network that `args` name, with its optimizer and loss."""
+    """The same with its optimizer and loss."""
+    model = build(args)
     if args.net == "report":
-        model, optimizer = build_report_cnn(args.dropout), report_optimizer(args)
+        optimizer = report_optimizer(args)
     else:
-        model = build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem)
         optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
     model.compile(
         optimizer,
@@ -307,12 +304,18 @@ def main(args: Args) -> dict:
     training.check(args)
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
-    mixed = soft_labels(args, faces, train_rows, validation_rows) if args.teachers else None
+    soft_labels = None
+    if args.teachers:
+        rows = (train_rows, validation_rows)
+        soft_labels = distillation.soft_labels(args.teachers, args.teacher_share, faces, *rows)
     training.make_repeatable(args.seed, args.precision)
     devices = distribution.start(args, faces)
     with devices.scope():
         steps = math.ceil(devices.whole(len(train_rows)) / args.batch_size)
         model = compiled(args, steps)
+        if args.net == "compact" and args.stem == "whitening":
+            layer = model.get_layer("conv_0")
+            layer.set_weights([whitening_filters(faces.images[train_rows], layer.filters)])
     return training.train(
         args,
         model,
@@ -321,7 +324,7 @@ def main(args: Args) -> dict:
         validation_rows,
         functools.partial(augmented, args) if args.augment else None,
         devices,
-        mixed,
+        soft_labels,
     )
 
 

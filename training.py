@@ -56,7 +56,7 @@ def check(args) -> None:
 LIMITS = {
     "validation_fraction": (0, 0.999),
     "width": (1, 8192),
-    "stem": (0, 8192),
+    "stem_width": (0, 8192),
     "dropout": (0, 0.99),
     "epochs": (1, 10**6),
     "patience": (1, 10**6),

@@ -58,7 +58,8 @@ MODELS = {
     "report": lambda: train_cnn.build_report_cnn(0.5),
     "dnn": lambda: train_dnn.build_dnn(1024, 0.5),
     "fast": lambda: train_cnn.build_compact_cnn(32),
-    "compact": lambda: train_cnn.build_compact_cnn(48, squeeze=True, dropout=0.2),
+    "compact": lambda: train_cnn.build(train_cnn.RECIPES["compact"][1]),
+    "whitening": lambda: train_cnn.build_compact_cnn(8, stem="whitening", stem_width=6),
 }
 
 

@@ -16,11 +16,13 @@ import pytest
 from conftest import ROOT, make_faces
 
 import utils
+import distillation
 import fer2013_csv
 import splits
 import train_cnn
 import train_dnn
 import training
+import whitening
 from utils import InputError
 
 SMALL = {
@@ -286,8 +288,7 @@ def test_a_student_learns_labels_mixed_with_its_teachers_answers(faces_csv, tmp_
     both = [model.predict(x, verbose=0) for x in (faces.images[rows], faces.images[rows, :, ::-1])]
     one_hot = np.eye(7)[faces.labels[rows]]
     for share in (0.0, 0.6, 1.0):
-        student = replace(args, teachers=(teacher, teacher), teacher_share=share)
-        mixed = train_cnn.soft_labels(student, faces, rows, held_out)
+        mixed = distillation.soft_labels((teacher, teacher), share, faces, rows, held_out)
         expected = (1 - share) * one_hot + share * (both[0] + both[1]) / 2
         np.testing.assert_allclose(mixed, expected, atol=1e-5)
     plain = weights_of(tmp_path, "net")
@@ -297,6 +298,30 @@ def test_a_student_learns_labels_mixed_with_its_teachers_answers(faces_csv, tmp_
         assert record["teachers_sha256"] == [utils.sha256_of_file(teacher)]
         pairs = zip(weights_of(tmp_path, "student"), plain, strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs) == same
+
+
+def test_a_whitening_stem_stays_as_it_was_set(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, stem="whitening", stem_width=6)
+    train_cnn.main(args)
+    faces = utils.load_faces(faces_csv)
+    rows, _ = splits.split(faces, args.validation_fraction, args.seed)
+    model = keras.saving.load_model(tmp_path / "models" / "net.keras")
+    expected = whitening.whitening_filters(faces.images[rows], 6)
+    np.testing.assert_array_equal(model.get_layer("conv_0").kernel, expected)
+    for channels in (5, 52):
+        with pytest.raises(InputError, match=f"has {channels} channels; give --stem-width"):
+            train_cnn.main(replace(args, stem_width=channels, fresh=True))
+
+
+def test_answers_of_whitening_filters_are_uncorrelated():
+    images = make_faces(300)[0]
+    filters = whitening.whitening_filters(images, 12)[..., 0, :6].reshape(25, 6)
+    windows = np.lib.stride_tricks.sliding_window_view(images / 127.5 - 1, (5, 5), axis=(1, 2))
+    answers = windows[:, ::5, ::5].reshape(-1, 25) @ filters
+    second_moments = answers.T @ answers / len(answers)
+    off_diagonal = second_moments - np.diag(second_moments.diagonal())
+    assert np.abs(off_diagonal).max() < 0.01
+    assert (second_moments.diagonal() <= 1).all() and second_moments[0, 0] > 0.95
 
 
 def test_a_teacher_that_may_know_the_validation_is_refused(faces_csv, tmp_path):

@@ -96,6 +96,9 @@ def test_fields_of_the_reports_cnn_and_of_the_compact_net():
     expected = [5, 9, 13, 23, 31, 39, 59, 75, 91]
     assert sizes(train_cnn.build_compact_cnn(8)) == expected
     assert sizes(train_cnn.build_compact_cnn(8, squeeze=True)) == expected
+    assert sizes(train_cnn.build_compact_cnn(8, stem="whitening")) == expected
+    deep = [3, *expected]  # 3 + 2 * 1 is the strided stem's 5
+    assert sizes(train_cnn.build_compact_cnn(8, stem="deep", stem_width=4)) == deep
 
 
 def test_a_field_over_the_border_is_white_there_and_a_large_one_is_the_face():
