@@ -215,7 +215,7 @@ def build_compact_cnn(
         x = convolution(x, first, "0", 3, 2)
     elif stem == "whitening":
         options = {"padding": "same", "use_bias": False, "trainable": False, "name": "conv_0"}
-        x = layers.Conv2D(first, 5, 2, **options)(x)
+        x = layers.MaxPooling2D(name="pool_1")(layers.Conv2D(first, 5, **options)(x))
     else:
         x = convolution(x, first, "0", 5, 2)
     x = layers.ReLU(name="relu_0")(x)
