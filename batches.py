@@ -28,14 +28,13 @@ def training_batches(
     """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
 
     images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
-    `augment(batch, seed)`, as it is needed. labels: int (n,), or soft ones, float32 (n, 7), whose
-    batches are as soft. Order and augmentation depend on (seed, epoch) alone:
+    `augment(batch, seed)`, as it is needed. Order and augmentation depend on (seed, epoch) alone:
     of several processes each makes the same batch and feeds its share. The last batch of an epoch
     lacks the few rows that several devices could not share evenly.
     """
     fold_in = tf.random.experimental.stateless_fold_in
     images = tf.constant(images[..., np.newaxis])
-    targets = tf.one_hot(labels, len(CLASSES)) if labels.ndim == 1 else tf.constant(labels)
+    targets = tf.one_hot(labels, len(CLASSES))
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = fold_in([seed, 0], epoch)

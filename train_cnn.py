@@ -30,7 +30,6 @@ with utils.quiet_stderr():
 import tyro
 from keras import layers
 
-import distillation
 import distribution
 import training
 from batches import random_affine, random_erasing
@@ -50,11 +49,9 @@ class Args:
     """the network and its optimizer"""
     width: int = 24
     """channels of the compact net's first stage; they double twice"""
-    stem: Literal["strided", "deep", "whitening"] = "strided"
-    """how the compact net halves the side: by one convolution, by two, or by one that is not
-    trained and whitens patches of the training faces"""
-    stem_width: int = 0
-    """channels of stem and first stage where those are not as many as `width`"""
+    stem: Literal["strided", "whitening"] = "whitening"
+    """the compact net's first convolution: a trained one with a stride of 2, or one that is never
+    trained and whitens patches of the training faces, and pooling"""
     squeeze: bool = False
     """squeeze-and-excitation in the compact net's blocks"""
     dropout: float = 0.0
@@ -73,10 +70,6 @@ class Args:
     """peak of the compact net's one cycle; the report's constant for Adadelta"""
     label_smoothing: float = 0.1
     """share of each target that is spread over all classes"""
-    teachers: tuple[Path, ...] = ()
-    """saved models to learn from besides the labels; none may know the validation's faces"""
-    teacher_share: float = 0.6
-    """of each target that is the mean of the teachers' answers; the rest is the label"""
     weight_decay: float = 5e-4
     """of the compact net, times the learning rate, each step"""
     distribute: bool = False
@@ -117,8 +110,7 @@ RECIPES = {
         Args(
             validation_fraction=0,
             width=48,
-            stem="deep",
-            stem_width=32,
+            stem="strided",
             squeeze=True,
             dropout=0.2,
             precision="bfloat16",
@@ -187,11 +179,7 @@ def build_report_cnn(dropout: float) -> keras.Model:
 
 
 def build_compact_cnn(
-    width: int,
-    squeeze: bool = False,
-    dropout: float = 0.0,
-    stem: str = "strided",
-    stem_width: int = 0,
+    width: int, squeeze: bool = False, dropout: float = 0.0, stem: str = "strided"
 ) -> keras.Model:
     """Halve the side, then a residual block at each of three sizes; global pooling.
 
@@ -209,17 +197,14 @@ def build_compact_cnn(
 
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
-    first = stem_width or width
-    if stem == "deep":
-        x = layers.ReLU(name="relu_stem")(convolution(x, first, "stem"))
-        x = convolution(x, first, "0", 3, 2)
-    elif stem == "whitening":
+    if stem == "whitening":
         options = {"padding": "same", "use_bias": False, "trainable": False, "name": "conv_0"}
-        x = layers.MaxPooling2D(name="pool_1")(layers.Conv2D(first, 5, **options)(x))
+        x = layers.MaxPooling2D(name="pool_1")(layers.Conv2D(width, 5, **options)(x))
     else:
-        x = convolution(x, first, "0", 5, 2)
+        x = convolution(x, width, "0", 5, 2)
     x = layers.ReLU(name="relu_0")(x)
-    for stage, channels in enumerate((first, 2 * width, 4 * width), 1):
+    for stage in (1, 2, 3):
+        channels = width * 2 ** (stage - 1)
         if stage > 1:
             x = layers.MaxPooling2D(name=f"pool_{stage}")(x)
             x = layers.ReLU(name=f"relu_{stage}")(convolution(x, channels, f"{stage}"))
@@ -244,7 +229,7 @@ def build(args: Args) -> keras.Model:
     """The network that `args` name, not yet compiled."""
     if args.net == "report":
         return build_report_cnn(args.dropout)
-    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem, args.stem_width)
+    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem)
 
 
 def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -304,10 +289,6 @@ def main(args: Args) -> dict:
     training.check(args)
     faces = utils.load_faces(args.data)
     train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
-    soft_labels = None
-    if args.teachers:
-        rows = (train_rows, validation_rows)
-        soft_labels = distillation.soft_labels(args.teachers, args.teacher_share, faces, *rows)
     training.make_repeatable(args.seed, args.precision)
     devices = distribution.start(args, faces)
     with devices.scope():
@@ -324,7 +305,6 @@ def main(args: Args) -> dict:
         validation_rows,
         functools.partial(augmented, args) if args.augment else None,
         devices,
-        soft_labels,
     )
 
 

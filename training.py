@@ -56,14 +56,12 @@ def check(args) -> None:
 LIMITS = {
     "validation_fraction": (0, 0.999),
     "width": (1, 8192),
-    "stem_width": (0, 8192),
     "dropout": (0, 0.99),
     "epochs": (1, 10**6),
     "patience": (1, 10**6),
     "batch_size": (1, 10**5),
     "learning_rate": (0, 1000),
     "label_smoothing": (0, 0.99),
-    "teacher_share": (0, 1),
     "weight_decay": (0, 1),
     "shift": (0, 1),
     "rotation": (0, 180),
@@ -153,14 +151,12 @@ def train(
     validation_rows: np.ndarray,
     augment=None,
     devices: Devices = ONE,
-    soft_labels: np.ndarray | None = None,
 ) -> dict:
     """Train a compiled `model` on some rows of `faces`, judge it on others, leave its artefacts.
 
     args: `name`, `seed`, `epochs`, `batch_size`, `patience`, `validation_fraction`, `fresh`,
     `models_dir`, `figures_dir`.
-    `augment` as `batches.training_batches` takes it, and `soft_labels`, float32 (n, 7), to learn
-    those in place of the training rows' own labels. Writes NAME.keras (the best epoch, without
+    `augment` as `batches.training_batches` takes it. Writes NAME.keras (the best epoch, without
     its optimizer), NAME.csv, NAME.txt and NAME.json to the models' folder, NAME_history.png and
     .csv to the figures'. Returns the record that NAME.json holds. Of several processes, which
     `devices` tells, the first one writes.
@@ -172,8 +168,6 @@ def train(
     ignored = ("data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only", "distribute")
     configuration = {k: v for k, v in record["arguments"].items() if k not in ignored}
     configuration["data"] = faces.sha256
-    record["teachers_sha256"] = [utils.sha256_of_file(p) for p in getattr(args, "teachers", ())]
-    configuration["teachers"] = record["teachers_sha256"]
     configuration["model"] = hashlib.sha256(model.to_json().encode()).hexdigest()[:12]
     models_dir = utils.folder(args.models_dir, faces)
     utils.folder(args.figures_dir, faces).mkdir(parents=True, exist_ok=True)
@@ -205,7 +199,7 @@ def train(
                 model.fit(
                     training_batches(
                         faces.images[train_rows],
-                        faces.labels[train_rows] if soft_labels is None else soft_labels,
+                        faces.labels[train_rows],
                         args.batch_size,
                         args.seed,
                         epochs,

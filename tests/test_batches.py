@@ -43,14 +43,6 @@ def test_a_run_that_goes_on_sees_the_batches_it_would_have_seen():
         np.testing.assert_array_equal(target, target_again)
 
 
-def test_soft_labels_stay_with_their_faces():
-    soft = np.random.default_rng(0).dirichlet(np.ones(7), 70).astype("f4")
-    of_face = {image.tobytes(): label for image, label in zip(IMAGES, soft, strict=True)}
-    for faces, targets in batches.training_batches(IMAGES, soft, 32, 0, range(1)):
-        for face, target in zip(faces.numpy(), targets.numpy(), strict=True):
-            np.testing.assert_array_equal(of_face[face[..., 0].astype(np.uint8).tobytes()], target)
-
-
 def test_epochs_and_seeds_differ():
     first, second = epochs_of(0, range(2))[0], epochs_of(0, range(2))[3]
     other = epochs_of(1, range(1))[0]

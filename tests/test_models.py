@@ -59,7 +59,7 @@ MODELS = {
     "dnn": lambda: train_dnn.build_dnn(1024, 0.5),
     "fast": lambda: train_cnn.build_compact_cnn(32),
     "compact": lambda: train_cnn.build(train_cnn.RECIPES["compact"][1]),
-    "whitening": lambda: train_cnn.build_compact_cnn(8, stem="whitening", stem_width=6),
+    "whitening": lambda: train_cnn.build_compact_cnn(8, stem="whitening"),
 }
 
 

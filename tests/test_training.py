@@ -16,7 +16,6 @@ import pytest
 from conftest import ROOT, make_faces
 
 import utils
-import distillation
 import fer2013_csv
 import splits
 import train_cnn
@@ -136,7 +135,6 @@ def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
         ({"width": 0}, "--width is 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
-        ({"teacher_share": 1.1}, "--teacher-share is 1.1"),
         ({"seed": -1}, "--seed is -1"),
         ({"name": ".."}, "is no file name"),
         ({"name": ""}, "is no file name"),
@@ -278,39 +276,17 @@ def test_damaged_state_is_refused_in_one_line(damage, faces_csv, tmp_path, monke
     assert "\n" not in str(caught.value)
 
 
-def test_a_student_learns_labels_mixed_with_its_teachers_answers(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path, epochs=1)
-    train_cnn.main(args)
-    teacher = tmp_path / "models" / "net.keras"
-    faces = utils.load_faces(faces_csv)
-    rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
-    model = keras.saving.load_model(teacher)
-    both = [model.predict(x, verbose=0) for x in (faces.images[rows], faces.images[rows, :, ::-1])]
-    one_hot = np.eye(7)[faces.labels[rows]]
-    for share in (0.0, 0.6, 1.0):
-        mixed = distillation.soft_labels((teacher, teacher), share, faces, rows, held_out)
-        expected = (1 - share) * one_hot + share * (both[0] + both[1]) / 2
-        np.testing.assert_allclose(mixed, expected, atol=1e-5)
-    plain = weights_of(tmp_path, "net")
-    for share, same in ((0.0, True), (1.0, False)):
-        student = replace(args, name="student", teachers=(teacher,), teacher_share=share)
-        record = train_cnn.main(student)
-        assert record["teachers_sha256"] == [utils.sha256_of_file(teacher)]
-        pairs = zip(weights_of(tmp_path, "student"), plain, strict=True)
-        assert all(np.array_equal(one, other) for one, other in pairs) == same
-
-
 def test_a_whitening_stem_stays_as_it_was_set(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path, stem="whitening", stem_width=6)
+    args = small_args(faces_csv, tmp_path, stem="whitening")
     train_cnn.main(args)
     faces = utils.load_faces(faces_csv)
     rows, _ = splits.split(faces, args.validation_fraction, args.seed)
     model = keras.saving.load_model(tmp_path / "models" / "net.keras")
-    expected = whitening.whitening_filters(faces.images[rows], 6)
+    expected = whitening.whitening_filters(faces.images[rows], args.width)
     np.testing.assert_array_equal(model.get_layer("conv_0").kernel, expected)
     for channels in (5, 52):
-        with pytest.raises(InputError, match=f"has {channels} channels; give --stem-width"):
-            train_cnn.main(replace(args, stem_width=channels, fresh=True))
+        with pytest.raises(InputError, match=f"cannot have {channels} channels; give --width"):
+            train_cnn.main(replace(args, width=channels))
 
 
 def test_answers_of_whitening_filters_are_uncorrelated():
@@ -322,17 +298,6 @@ def test_answers_of_whitening_filters_are_uncorrelated():
     off_diagonal = second_moments - np.diag(second_moments.diagonal())
     assert np.abs(off_diagonal).max() < 0.01
     assert (second_moments.diagonal() <= 1).all() and second_moments[0, 0] > 0.95
-
-
-def test_a_teacher_that_may_know_the_validation_is_refused(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path, epochs=1)
-    train_cnn.main(args)
-    teacher = tmp_path / "models" / "net.keras"
-    with pytest.raises(InputError, match="trained on faces that this run holds out"):
-        train_cnn.main(replace(args, name="student", seed=1, teachers=(teacher,)))
-    teacher.with_suffix(".json").unlink()
-    with pytest.raises(InputError, match="may have been"):
-        train_cnn.main(replace(args, name="student", teachers=(teacher,)))
 
 
 def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):

@@ -98,8 +98,6 @@ def test_fields_of_the_reports_cnn_and_of_the_compact_net():
     assert sizes(train_cnn.build_compact_cnn(8, squeeze=True)) == expected
     pooled = [5, 10, 14, 24, 32, 40, 60, 76, 92]
     assert sizes(train_cnn.build_compact_cnn(8, stem="whitening")) == pooled
-    deep = [3, *expected]  # 3 + 2 * 1 is the strided stem's 5
-    assert sizes(train_cnn.build_compact_cnn(8, stem="deep", stem_width=4)) == deep
 
 
 def test_a_field_over_the_border_is_white_there_and_a_large_one_is_the_face():
