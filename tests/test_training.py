@@ -256,7 +256,7 @@ def test_state_of_other_faces_or_another_network_is_refused(faces_csv, tmp_path,
     interrupted(args, 2, monkeypatch)
     build = train_cnn.build_compact_cnn
     with monkeypatch.context() as patch:  # a student edits a layer in the file
-        patch.setattr(train_cnn, "build_compact_cnn", lambda width, *more: build(width + 1, *more))
+        patch.setattr(train_cnn, "build_compact_cnn", lambda width, *more: build(width + 2, *more))
         with pytest.raises(InputError, match="model"):
             train_cnn.main(args)
     fer2013_csv.write_csv(faces_csv, *make_faces(420, seed=9))
