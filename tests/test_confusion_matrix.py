@@ -327,9 +327,7 @@ def test_the_command_judges_the_rows_that_were_held_out(trained, tmp_path, capsy
 
 def test_an_ensemble_is_judged_by_the_mean_of_its_probabilities(trained, tmp_path):
     keras.utils.set_random_seed(0)
-    scale = keras.layers.Rescaling(
-        1 / 25
-    )  # as sure of itself as the trained one, and as often wrong
+    scale = keras.layers.Rescaling(1 / 25)  # about as sure of itself as the trained one
     stack = [keras.Input((48, 48, 1)), scale, keras.layers.Flatten()]
     other = keras.Sequential([*stack, keras.layers.Dense(7, "softmax")])
     other.save(tmp_path / "other.keras")

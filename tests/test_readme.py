@@ -157,6 +157,8 @@ def test_speeds_are_those_of_the_benchmark():
         f"CPU seconds ({ratio(training, ours, 'PyTorch'):.2f} of its time)",
         f"and {ratio(training, ours, generator):.2f} of the time of `fit`",
         f"ImageDataGenerator ({ratio(training, ours, generator, 'cpu'):.2f} of its CPU seconds",
+        f"took {ratio(training, 'model.fit on arrays', 'ours'):.1f} times as long as ours",
+        f"as long as {record['fast_recipe']['report_epochs']:.1f} epochs of the report's CNN",
         f"{record['share_of_matrix_product']['ours'] * 100:.0f} % of the speed of bare matrix",
         f"loads {ratio(csv, pandas, cached):.0f} times as fast as pandas",
         f"{ratio(saliency, 'gradient: tf-keras-vis', 'gradient: ours'):.1f} times as fast as tf-keras-vis",
