@@ -337,7 +337,7 @@ def test_a_picture_of_ones_own(trained, tmp_path):
 def test_list_names_the_layers_and_writes_nothing(trained, tmp_path, capsys):
     visualize_filters.main(args_for(trained, tmp_path, list=True))
     out = capsys.readouterr().out
-    assert "conv_1b: 4 filters, maps of 24x24, receptive field 13x13 pixels" in out
+    assert "conv_1b: 4 filters, maps of 24x24, receptive field 14x14 pixels" in out
     assert not list(tmp_path.iterdir())
 
 
