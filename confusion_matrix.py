@@ -199,16 +199,18 @@ def calibrate(args: Args, faces: Faces, model, images, probabilities, labels) ->
 
 def judge_means(args: Args, model, members: list, images, labels) -> dict:
     """How right the mean probabilities are over views of each face, and over several models."""
-    found, sums = {}, []
-    for each in (model, *members):
-        mean, views = classifiers.predict_views(each, images, args.shift, args.flip)
-        sums.append(mean)
-        if each is model and views > 1:
-            found["test_time_augmentation"] = {"views": views} | measure(labels, mean.argmax(1))
+    models, found = [model, *members], {}
+    means, views = zip(
+        *(classifiers.predict_views(each, images, args.shift, args.flip) for each in models),
+        strict=True,
+    )
+    told = {"views": views[0]}
+    if views[0] > 1:
+        found["test_time_augmentation"] = told | measure(labels, means[0].argmax(axis=1))
     if members:
-        answers = np.mean(sums, axis=0).argmax(axis=1)
-        names = [each.name for each in (model, *members)]
-        found["ensemble"] = {"models": names, "views": views} | measure(labels, answers)
+        names = {"models": [each.name for each in models]}
+        answers = np.mean(means, axis=0).argmax(axis=1)
+        found["ensemble"] = names | told | measure(labels, answers)
     return found
 
 
@@ -312,8 +314,8 @@ def main(args: Args) -> dict:
     rows = classifiers.rows_of_split(args.split, faces, model)
     members = [classifiers.load_classifier(path, args.input_range) for path in args.ensemble]
     other = classifiers.load_classifier(args.versus, args.input_range) if args.versus else None
-    for each in (*members, other) if other else members:
-        if args.split == "validation":
+    if args.split == "validation":
+        for each in filter(None, (*members, other)):
             classifiers.refuse_training_rows(rows, faces, each)
     votes = ferplus.read_votes(args.ferplus, faces) if args.ferplus else None
     judged, drawn = judge(args, faces, rows, model, other, members, votes)

@@ -267,7 +267,7 @@ def one_cycle(
 
 
 def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
-    """The same with its optimizer and loss."""
+    """The network that `args` name, with its optimizer and loss."""
     model = build(args)
     if args.net == "report":
         optimizer = report_optimizer(args)
