@@ -43,9 +43,14 @@ def leave_artefacts(args, model: keras.Model, faces: Faces, history: pd.DataFram
 
 
 def bare_model(model: keras.Model) -> keras.Model:
-    """A copy that computes in float32, without the optimizer, which would triple the file."""
+    """A copy of Keras's own layers, which anyone can load, that computes in float32; without the
+    optimizer, which would triple the file.
+    """
     config = model.get_config()
     for layer in config["layers"]:
+        if layer["class_name"] == "FusedBatchNormalization":
+            plain = {"class_name": "BatchNormalization", "module": "keras.layers"}
+            layer.update(plain, registered_name=None)
         layer["config"]["dtype"] = "float32"
         layer["config"].pop("synchronized", None)  # of batch norms, for several devices
     bare = type(model).from_config(config)

@@ -93,7 +93,7 @@ class Args:
     width: int = 16
     """channels of the compact net's first stage"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """to compute in; bfloat16 is faster on processors that have it (AVX512_BF16, AMX)"""
+    """to compute in; bfloat16 is faster on some processors that have it, slower on others"""
     updates: int = 3000
     """steps of the optimizer"""
     batch_size: int = 32
