@@ -21,8 +21,10 @@ def noise(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, np.arange(count, dtype=np.uint8) % 7
 
 
-def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One pass of `fit` over the images, fed by our batches, by arrays or by Keras's generator."""
+def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable[[int], None]:
+    """One pass of `fit` over so many of the images, fed by our batches, by arrays or by Keras's
+    generator.
+    """
     with utils.quiet_stderr():
         import keras
 
@@ -30,34 +32,38 @@ def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable
     import training
     from batches import training_batches
 
-    _, args = train_cnn.RECIPES["fast" if kind == FAST else "report"]
+    _, args = train_cnn.RECIPES["fast" if kind in (FAST, UNFUSED) else "report"]
+    if kind == UNFUSED:
+        train_cnn.FusedBatchNormalization = keras.layers.BatchNormalization
     if "ours" in kind:  # as the scripts train; the others as they are used elsewhere
         training.make_repeatable(0, args.precision)
     model = train_cnn.compiled(args, steps_per_epoch=len(images) // BATCH)
     floats, targets = images[..., np.newaxis].astype("f4"), np.eye(7, dtype="f4")[labels]
     augment = functools.partial(train_cnn.augmented, args) if "ours, augmented" in kind else None
-    generator = keras.src.legacy.preprocessing.image.ImageDataGenerator(
+    augmenter = keras.src.legacy.preprocessing.image.ImageDataGenerator(
         width_shift_range=args.shift,
         height_shift_range=args.shift,
         rotation_range=args.rotation,
         zoom_range=args.zoom,
         horizontal_flip=args.flip,
-    ).flow(floats, targets, BATCH)
+    )
 
-    def train() -> None:
+    def train(count: int) -> None:
         if kind == "model.fit on arrays":
-            model.fit(floats, targets, BATCH, verbose=0)
+            model.fit(floats[:count], targets[:count], BATCH, verbose=0)
         elif kind == "model.fit on ImageDataGenerator, augmented":
-            model.fit(generator, verbose=0)
+            model.fit(augmenter.flow(floats[:count], targets[:count], BATCH), verbose=0)
         else:
-            data = training_batches(images, labels, BATCH, 0, range(1), augment)
-            model.fit(data, steps_per_epoch=len(images) // BATCH, verbose=0, shuffle=False)
+            data = training_batches(images[:count], labels[:count], BATCH, 0, range(1), augment)
+            model.fit(data, steps_per_epoch=count // BATCH, verbose=0, shuffle=False)
 
     return train
 
 
-def torch_trainer(images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
-    """One pass over the images in PyTorch: the same net, layer by layer, optimizer and batch."""
+def torch_trainer(images: np.ndarray, labels: np.ndarray) -> Callable[[int], None]:
+    """One pass over so many of the images in PyTorch: the same net, layer by layer, optimizer and
+    batch.
+    """
     import torch
     from torch import nn
 
@@ -88,8 +94,8 @@ def torch_trainer(images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
     inputs = torch.from_numpy(images[:, np.newaxis].astype("f4")) / 255
     classes = torch.from_numpy(labels.astype("i8"))
 
-    def train() -> None:
-        for rows in torch.randperm(len(classes)).split(BATCH):
+    def train(count: int) -> None:
+        for rows in torch.randperm(count).split(BATCH):
             adadelta.zero_grad()
             loss(net(inputs[rows]), classes[rows]).backward()
             adadelta.step()
@@ -196,3 +202,4 @@ def multiplier(size: int) -> Callable[[], None]:
 
 
 FAST = "the fast recipe's net: ours, augmented"
+UNFUSED = "the same with Keras's batch norm: ours, augmented"
