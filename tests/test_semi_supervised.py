@@ -273,7 +273,10 @@ def test_another_engine_is_refused_in_one_line(faces_csv, tmp_path):
         ({"labels_per_class": 500}, "pictures of Angry to train on; give that many or fewer"),
         ({"clusters": 1000, "methods": ("clustering",)}, "--clusters is 1000, but there are 280"),
         ({"updates": 0}, "--updates is 0; give 1 to 1e\\+07"),
-        ({"learning_rate": 1000.0, "updates": 40}, "lower the learning rate"),
+        (
+            {"learning_rate": 1000.0, "weight_decay": 1.0, "updates": 40},
+            "lower the learning rate",
+        ),
     ],
 )
 def test_bad_input_is_refused(changes, message, prepared):
