@@ -18,8 +18,9 @@ def epochs_of(seed: int, epochs: range, augment=None) -> list[tuple[np.ndarray, 
     return [(faces.numpy(), target.numpy()) for faces, target in data]
 
 
-def jitter(faces, seed):
-    return batches.random_affine(faces, seed, shift=0.2, rotation=20, zoom=0.2, flip=True)
+def jitter(faces, targets, seed):
+    faces = batches.random_affine(faces, seed, shift=0.2, rotation=20, zoom=0.2, flip=True)
+    return batches.mixup(faces, targets, seed, 0.5)
 
 
 def test_an_epoch_shows_every_face_once_with_its_label():
