@@ -28,9 +28,9 @@ def training_batches(
     """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
 
     images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
-    `augment(faces, targets, seed)`, as it is needed. Order and augmentation depend on (seed, epoch) alone:
-    of several processes each makes the same batch and feeds its share. The last batch of an epoch
-    lacks the few rows that several devices could not share evenly.
+    `augment(faces, targets, seed)`, as it is needed. Order and augmentation depend on (seed, epoch)
+    alone: of several processes each makes the same batch and feeds its share. The last batch of an
+    epoch lacks the few rows that several devices could not share evenly.
     """
     fold_in = tf.random.experimental.stateless_fold_in
     images = tf.constant(images[..., np.newaxis])
@@ -145,8 +145,9 @@ def random_erasing(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor
 def mixup(
     faces: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor, alpha: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each face and its target, mixed with another of the batch, in shares that are drawn from
-    Beta(alpha, alpha) for each (H. Zhang et al., "mixup: beyond empirical risk minimization", 2017).
+    """Each face and its target mixed with those of another face of the batch, in shares drawn for
+    each from Beta(alpha, alpha) (H. Zhang et al., "mixup: beyond empirical risk minimization",
+    2017).
 
     faces: float32 (n, h, w, c), targets: float32 (n, classes), in any order -> the same shapes.
     """

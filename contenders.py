@@ -6,6 +6,7 @@ The frameworks are imported where they are used, since even the idle threads of 
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import utils  # isort: split
@@ -32,14 +33,16 @@ def keras_trainer(kind: str, images: np.ndarray, labels: np.ndarray) -> Callable
     import training
     from batches import training_batches
 
-    _, args = train_cnn.RECIPES["fast" if kind in (FAST, UNFUSED) else "report"]
+    _, args = train_cnn.RECIPES["fast" if "fast" in kind else "report"]
+    if "bfloat16" in kind:
+        args = replace(args, precision="bfloat16")
     if kind == UNFUSED:
         train_cnn.FusedBatchNormalization = keras.layers.BatchNormalization
     if "ours" in kind:  # as the scripts train; the others as they are used elsewhere
         training.make_repeatable(0, args.precision)
     model = train_cnn.compiled(args, steps_per_epoch=len(images) // BATCH)
     floats, targets = images[..., np.newaxis].astype("f4"), np.eye(7, dtype="f4")[labels]
-    augment = functools.partial(train_cnn.augmented, args) if "ours, augmented" in kind else None
+    augment = functools.partial(train_cnn.augmented, args) if OURS in kind else None
     augmenter = keras.src.legacy.preprocessing.image.ImageDataGenerator(
         width_shift_range=args.shift,
         height_shift_range=args.shift,
@@ -201,5 +204,8 @@ def multiplier(size: int) -> Callable[[], None]:
     return lambda: tf.linalg.matmul(matrix, matrix).numpy()
 
 
+OURS = "ours, augmented"
+BFLOAT16 = "ours, augmented, bfloat16"
 FAST = "the fast recipe's net: ours, augmented"
-UNFUSED = "the same with Keras's batch norm: ours, augmented"
+FAST_BFLOAT16 = "the fast recipe's net: ours, augmented, bfloat16"
+UNFUSED = "the fast recipe's net with Keras's batch norm: ours, augmented"

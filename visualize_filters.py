@@ -252,7 +252,7 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
     names = [f"{numbers[i]}{' dead' if table['dead'][i] else ''}" for i in order]
     blindly = climb(args, *control, numbers[order])
     grids = {
-        "trained": cells(ascent, order, names),
+        "trained" if target.layer.trainable else "set, not trained": cells(ascent, order, names),
         "untrained copy": cells(blindly, range(len(order)), numbers[order]),
     }
     shown = f"{len(order)} of its {target.filters} filters, which see {target.field_text()} pixels"
