@@ -158,7 +158,7 @@ def test_report_recipe_is_the_reports_procedure():
         ("", "compact", 12, True),
         ("--epochs 3", "compact", 3, True),
         ("fast --no-augment", "compact", 12, False),
-        ("compact --seed 1", "compact", 50, True),
+        ("compact --seed 1", "compact", 60, True),
         ("report", "report", 1500, True),
         ("report --no-augment --epochs 100", "report", 100, False),
     ],
