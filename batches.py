@@ -28,9 +28,9 @@ def training_batches(
     """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
 
     images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
-    `augment(faces, targets, seed)`, as it is needed. Order and augmentation depend on (seed, epoch)
-    alone: of several processes each makes the same batch and feeds its share. The last batch of an
-    epoch lacks the few rows that several devices could not share evenly.
+    `augment(batch, seed)`, as it is needed. Order and augmentation depend on (seed, epoch) alone:
+    of several processes each makes the same batch and feeds its share. The last batch of an epoch
+    lacks the few rows that several devices could not share evenly.
     """
     fold_in = tf.random.experimental.stateless_fold_in
     images = tf.constant(images[..., np.newaxis])
@@ -45,10 +45,10 @@ def training_batches(
             order = order[: devices.whole(len(labels))]
 
         def batch(step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            pair = tf.cast(tf.gather(images, rows), tf.float32), tf.gather(targets, rows)
+            faces = tf.cast(tf.gather(images, rows), tf.float32)
             if augment is not None:
-                pair = augment(*pair, fold_in(epoch_seed, 1 + step))
-            return tuple(devices.share(x) for x in pair)
+                faces = augment(faces, fold_in(epoch_seed, 1 + step))
+            return devices.share(faces), devices.share(tf.gather(targets, rows))
 
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate().map(batch)
 
@@ -140,24 +140,6 @@ def random_erasing(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor
     hit_columns = tf.abs(columns + 0.5 - random[1] * tf.cast(width, tf.float32)) < size * side / 2
     hit = hit_rows[:, :, None] & hit_columns[:, None, :] & (random[2] < 0.5)[..., None]
     return tf.where(hit[..., None], tf.reduce_mean(images, axis=[1, 2], keepdims=True), images)
-
-
-def mixup(
-    faces: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor, alpha: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each face and its target mixed with those of another face of the batch, in shares drawn for
-    each from Beta(alpha, alpha) (H. Zhang et al., "mixup: beyond empirical risk minimization",
-    2017).
-
-    faces: float32 (n, h, w, c), targets: float32 (n, classes), in any order -> the same shapes.
-    """
-    gammas = tf.random.stateless_gamma([2, tf.shape(faces)[0]], seed, alpha)
-    share = gammas[0] / tf.reduce_sum(gammas, axis=0)
-
-    def mixed(x: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-        return share * x + (1 - share) * x[::-1]  # the order of a batch is random
-
-    return mixed(faces, share[:, None, None, None]), mixed(targets, share[:, None])
 
 
 def random_contrast(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tensor:

@@ -33,7 +33,7 @@ from keras import layers
 import distribution
 import training
 from batch_norm import FusedBatchNormalization
-from batches import mixup, random_affine, random_erasing
+from batches import random_affine, random_erasing
 from whitening import whitening_filters
 
 
@@ -53,8 +53,6 @@ class Args:
     stem: Literal["strided", "whitening"] = "whitening"
     """the compact net's first convolution: a trained one with a stride of 2, or one that is never
     trained and whitens patches of the training faces, and pooling"""
-    blocks: int = 1
-    """residual blocks of the compact net at each of its three sizes"""
     squeeze: bool = False
     """squeeze-and-excitation in the compact net's blocks"""
     dropout: float = 0.0
@@ -92,8 +90,6 @@ class Args:
     """mirror every other face"""
     erase: float = 0.0
     """side of a square that is greyed out in every other face, as a share of the face's"""
-    mixup: float = 0.0
-    """mix faces and their labels pairwise, in shares of a beta distribution of this parameter"""
 
     # output
     name: str = "fast"
@@ -115,11 +111,11 @@ RECIPES = {
         Args(
             validation_fraction=0,
             width=48,
-            blocks=2,
+            stem="strided",
             squeeze=True,
             dropout=0.2,
+            precision="bfloat16",
             epochs=60,
-            weight_decay=5e-3,
             shift=0.1,
             rotation=15.0,
             zoom=0.15,
@@ -184,13 +180,9 @@ def build_report_cnn(dropout: float) -> keras.Model:
 
 
 def build_compact_cnn(
-    width: int,
-    squeeze: bool = False,
-    dropout: float = 0.0,
-    stem: str = "strided",
-    blocks: int = 1,
+    width: int, squeeze: bool = False, dropout: float = 0.0, stem: str = "strided"
 ) -> keras.Model:
-    """Halve the side, then residual blocks at each of three sizes; global pooling.
+    """Halve the side, then a residual block at each of three sizes; global pooling.
 
     After K. He et al., "Deep residual learning" (2015); with `squeeze` each block weighs its
     channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled
@@ -203,17 +195,6 @@ def build_compact_cnn(
             channels, size, stride, padding="same", use_bias=False, name=f"conv_{name}"
         )
         return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(convolve(x))
-
-    def block(x, channels: int, first: str, second: str):
-        y = layers.ReLU(name=f"relu_{first}")(convolution(x, channels, first))
-        y = convolution(y, channels, second)
-        if squeeze:
-            weights = layers.GlobalAveragePooling2D(name=f"squeeze_{second}")(y)
-            weights = layers.Dense(max(channels // 8, 1), "relu", name=f"excite_{first}")(weights)
-            weights = layers.Dense(channels, "sigmoid", name=f"excite_{second}")(weights)
-            weights = layers.Reshape((1, 1, channels), name=f"weights_{second}")(weights)
-            y = layers.Multiply(name=f"scale_{second}")([y, weights])
-        return layers.ReLU(name=f"relu_{second}")(layers.Add(name=f"add_{second}")([x, y]))
 
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
@@ -228,8 +209,15 @@ def build_compact_cnn(
         if stage > 1:
             x = layers.MaxPooling2D(name=f"pool_{stage}")(x)
             x = layers.ReLU(name=f"relu_{stage}")(convolution(x, channels, f"{stage}"))
-        for first, second in ("ab", "cd", "ef", "gh")[:blocks]:
-            x = block(x, channels, f"{stage}{first}", f"{stage}{second}")
+        y = layers.ReLU(name=f"relu_{stage}a")(convolution(x, channels, f"{stage}a"))
+        y = convolution(y, channels, f"{stage}b")
+        if squeeze:
+            weights = layers.GlobalAveragePooling2D(name=f"squeeze_{stage}")(y)
+            weights = layers.Dense(max(channels // 8, 1), "relu", name=f"excite_{stage}a")(weights)
+            weights = layers.Dense(channels, "sigmoid", name=f"excite_{stage}b")(weights)
+            weights = layers.Reshape((1, 1, channels), name=f"weights_{stage}")(weights)
+            y = layers.Multiply(name=f"scale_{stage}")([y, weights])
+        x = layers.ReLU(name=f"relu_{stage}b")(layers.Add(name=f"add_{stage}")([x, y]))
     x = layers.GlobalAveragePooling2D(name="global_pooling")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
@@ -242,18 +230,17 @@ def build(args: Args) -> keras.Model:
     """The network that `args` name, not yet compiled."""
     if args.net == "report":
         return build_report_cnn(args.dropout)
-    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem, args.blocks)
+    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem)
 
 
-def augmented(args: Args, faces: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor):
-    """A batch changed at random as `args` say; faces float32 (n, 48, 48, 1), targets (n, 7)."""
-    faces = random_affine(faces, seed, args.shift, args.rotation, args.zoom, args.flip)
-    fold_in = tf.random.experimental.stateless_fold_in
+def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Each image changed at random as `args` say; float32 (n, 48, 48, 1) -> the same shape."""
+    images = random_affine(images, seed, args.shift, args.rotation, args.zoom, args.flip)
     if args.erase:
-        faces = random_erasing(faces, fold_in(seed, 1), args.erase)
-    if args.mixup:
-        faces, targets = mixup(faces, targets, fold_in(seed, 2), args.mixup)
-    return faces, targets
+        images = random_erasing(
+            images, tf.random.experimental.stateless_fold_in(seed, 1), args.erase
+        )
+    return images
 
 
 def report_optimizer(args: Args) -> keras.optimizers.Optimizer:

@@ -56,7 +56,6 @@ def check(args) -> None:
 LIMITS = {
     "validation_fraction": (0, 0.999),
     "width": (1, 8192),
-    "blocks": (1, 4),
     "dropout": (0, 0.99),
     "epochs": (1, 10**6),
     "patience": (1, 10**6),
@@ -68,7 +67,6 @@ LIMITS = {
     "rotation": (0, 180),
     "zoom": (0, 0.99),
     "erase": (0, 1),
-    "mixup": (0, 10),
     "seed": (0, 2**31 - 1),
 }
 

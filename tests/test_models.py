@@ -62,7 +62,6 @@ MODELS = {
     "fast": lambda: train_cnn.build_compact_cnn(32),
     "compact": lambda: train_cnn.build(train_cnn.RECIPES["compact"][1]),
     "whitening": lambda: train_cnn.build_compact_cnn(8, stem="whitening"),
-    "deep": lambda: train_cnn.build_compact_cnn(8, squeeze=True, blocks=2),
 }
 
 
