@@ -5,12 +5,12 @@
     python train_cnn.py report               # the report's CNN and procedure
     python train_cnn.py report --no-augment  # as the report trained it again for P2
 
-What to expect, on two cores with FER2013 (models/*.json, seed 0): by default 61.8 % of the held-out
-pictures and 61.7 % of PublicTest, in 12 epochs and 5 minutes; compact 67.1 % of PublicTest, which
-it holds out, in 60 epochs and 86 minutes. That one computes in bfloat16, which processors with
-AVX512_BF16 or AMX are fast at; give --precision float32 to others. The report needed some 800
-epochs for 62 %. Without augmentation its CNN gets 55.3 % of the held-out pictures in 100 epochs and
-79 minutes, in bfloat16; the report got 56 %.
+What to expect, on two cores with FER2013 (models/*.json, seed 0): by default 61.3 % of the held-out
+pictures and 62.3 % of PublicTest, in 12 epochs and 4 minutes; compact 67.1 % of PublicTest, which
+it holds out, in 60 epochs and 86 minutes. That one computes in bfloat16, which processors with AMX
+and AMD's with AVX512_BF16 are fast at; give --precision float32 to others. The report needed some
+800 epochs for 62 %. Without augmentation its CNN gets 55.3 % of the held-out pictures in 100 epochs
+and 79 minutes, in bfloat16; the report got 56 %.
 Killed or stopped, the same command goes on where it was. Figure: figures/NAME_history.png.
 """
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 import utils
+from contenders import BFLOAT16, FAST, FAST_BFLOAT16, OURS, UNFUSED
 
 README = (ROOT / "README.md").read_text()
 
@@ -149,7 +150,7 @@ def test_speeds_are_those_of_the_benchmark():
     def ratio(table: dict, one: str, other: str, unit: str = "wall") -> float:
         return table[one][unit] / table[other][unit]
 
-    ours = "ours, augmented"
+    ours = OURS
     generator = "model.fit on ImageDataGenerator, augmented"
     cached, pandas = "load_faces, from the cache", "pandas.read_csv alone"
     for said in (
@@ -157,8 +158,12 @@ def test_speeds_are_those_of_the_benchmark():
         f"CPU seconds ({ratio(training, ours, 'PyTorch'):.2f} of its time)",
         f"and {ratio(training, ours, generator):.2f} of the time of `fit`",
         f"ImageDataGenerator ({ratio(training, ours, generator, 'cpu'):.2f} of its CPU seconds",
-        f"took {ratio(training, 'model.fit on arrays', 'ours'):.1f} times as long as ours",
+        f"on arrays takes {ratio(training, 'model.fit on arrays', 'ours'):.2f} times as long as ours",
         f"as long as {record['fast_recipe']['report_epochs']:.1f} epochs of the report's CNN",
+        f"{record['fast_recipe']['report_epochs_in_bfloat16']:.1f} where both compute in bfloat16",
+        f"{ratio(training, UNFUSED, FAST, 'cpu'):.2f} times the CPU seconds",
+        f"{ratio(training, ours, BFLOAT16):.1f} times as fast in bfloat16",
+        f"the fast one, with its few channels, {ratio(training, FAST, FAST_BFLOAT16):.1f} times",
         f"{record['share_of_matrix_product']['ours'] * 100:.0f} % of the speed of bare matrix",
         f"loads {ratio(csv, pandas, cached):.0f} times as fast as pandas",
         f"{ratio(saliency, 'gradient: tf-keras-vis', 'gradient: ours'):.1f} times as fast as tf-keras-vis",
@@ -197,6 +202,16 @@ def test_the_card_says_what_the_judgement_says():
     for name, part in record["classes"].items():
         row = f"| {name} | {part['precision']:.2f} | {part['recall']:.2f} | {part['f1-score']:.2f} | {part['support']:.0f} |"
         assert row in CARD
+
+
+def test_what_is_said_of_the_ensemble_is_in_its_record():
+    path = ROOT / "figures" / "compact_and_deep_PublicTest_confusion.json"
+    record = json.loads(path.read_text())
+    part, alone = record["ensemble"], record["test_time_augmentation"]
+    low, high = part["accuracy_interval"]
+    text = " ".join(CARD.split())
+    assert f"{per_cent(part['accuracy'])} [{low * 100:.1f}, {high * 100:.1f}] (" in text
+    assert f"where `compact` alone is on {per_cent(alone['accuracy'])}" in text
 
 
 def test_the_tries_are_those_of_the_table():
