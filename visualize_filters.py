@@ -251,8 +251,9 @@ def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, gi
     order = looked.order(args.show)
     names = [f"{numbers[i]}{' dead' if table['dead'][i] else ''}" for i in order]
     blindly = climb(args, *control, numbers[order])
+    origin = "trained" if target.layer.trainable else "set, not trained"
     grids = {
-        "trained" if target.layer.trainable else "set, not trained": cells(ascent, order, names),
+        origin: cells(ascent, order, names),
         "untrained copy": cells(blindly, range(len(order)), numbers[order]),
     }
     shown = f"{len(order)} of its {target.filters} filters, which see {target.field_text()} pixels"

@@ -150,19 +150,18 @@ def test_speeds_are_those_of_the_benchmark():
     def ratio(table: dict, one: str, other: str, unit: str = "wall") -> float:
         return table[one][unit] / table[other][unit]
 
-    ours = OURS
     generator = "model.fit on ImageDataGenerator, augmented"
     cached, pandas = "load_faces, from the cache", "pandas.read_csv alone"
     for said in (
-        f"takes {ratio(training, ours, 'PyTorch', 'cpu'):.2f} of PyTorch's CPU seconds",
-        f"CPU seconds ({ratio(training, ours, 'PyTorch'):.2f} of its time)",
-        f"and {ratio(training, ours, generator):.2f} of the time of `fit`",
-        f"ImageDataGenerator ({ratio(training, ours, generator, 'cpu'):.2f} of its CPU seconds",
+        f"takes {ratio(training, OURS, 'PyTorch', 'cpu'):.2f} of PyTorch's CPU seconds",
+        f"CPU seconds ({ratio(training, OURS, 'PyTorch'):.2f} of its time)",
+        f"and {ratio(training, OURS, generator):.2f} of the time of `fit`",
+        f"ImageDataGenerator ({ratio(training, OURS, generator, 'cpu'):.2f} of its CPU seconds",
         f"on arrays takes {ratio(training, 'model.fit on arrays', 'ours'):.2f} times as long as ours",
         f"as long as {record['fast_recipe']['report_epochs']:.1f} epochs of the report's CNN",
         f"{record['fast_recipe']['report_epochs_in_bfloat16']:.1f} where both compute in bfloat16",
         f"{ratio(training, UNFUSED, FAST, 'cpu'):.2f} times the CPU seconds",
-        f"{ratio(training, ours, BFLOAT16):.1f} times as fast in bfloat16",
+        f"{ratio(training, OURS, BFLOAT16):.1f} times as fast in bfloat16",
         f"the fast one, with its few channels, {ratio(training, FAST, FAST_BFLOAT16):.1f} times",
         f"{record['share_of_matrix_product']['ours'] * 100:.0f} % of the speed of bare matrix",
         f"loads {ratio(csv, pandas, cached):.0f} times as fast as pandas",

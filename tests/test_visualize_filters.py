@@ -296,6 +296,22 @@ def test_the_command_leaves_figures_and_a_row_a_filter(trained, tmp_path, capsys
     assert "conv_2a: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("layer", "heading"), [("conv_0", "set, not trained"), ("conv_1a", "trained")]
+)
+def test_a_grid_says_whether_its_filters_were_trained(
+    layer, heading, trained, tmp_path, monkeypatch
+):
+    seen, plot = [], visualize_filters.plot_grids
+    monkeypatch.setattr(
+        visualize_filters,
+        "plot_grids",
+        lambda grids, title: seen.append(grids) or plot(grids, title),
+    )
+    visualize_filters.main(args_for(trained, tmp_path, layer=layer, split="PublicTest"))
+    assert [list(grids) for grids in seen] == [[heading, "untrained copy"]]
+
+
 def test_every_layer_in_turn_and_runs_of_other_models_stay(trained, tmp_path):
     other = pd.DataFrame({"model": ["other"], "layer": ["conv"], "filter": [0], "ascent": [1.5]})
     other.to_csv(tmp_path / "filters.csv", index=False)
