@@ -172,8 +172,8 @@ def build_report_cnn(dropout: float) -> keras.Model:
             layers.Dense(1024, name="dense_2"),
             layers.PReLU(name="p_re_lu_7"),
             layers.Dropout(dropout, name="dropout_2"),
-            layers.Dense(7, name="dense_3"),
-            layers.Softmax(name="activation_1"),
+            layers.Dense(7, name="dense_3", dtype="float32"),
+            layers.Softmax(name="activation_1", dtype="float32"),
         ],
         name="report",
     )

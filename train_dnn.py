@@ -88,8 +88,8 @@ def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
             layers.Rescaling(1 / 255 if rescale else 1, name="rescaling"),
             layers.Flatten(name="flatten_1"),
             *hidden,
-            layers.Dense(7, name="dense_4"),
-            layers.Softmax(name="activation_1"),
+            layers.Dense(7, name="dense_4", dtype="float32"),
+            layers.Softmax(name="activation_1", dtype="float32"),
         ],
         name="dnn",
     )

@@ -131,6 +131,15 @@ def test_a_model_trained_in_bfloat16_is_saved_in_float32(tmp_path):
     )
 
 
+@pytest.mark.parametrize("build", [train_cnn.build_report_cnn, lambda x: train_dnn.build_dnn(8, x)])
+def test_in_bfloat16_logits_and_softmax_stay_in_float32(build):
+    training.make_repeatable(0, "bfloat16")
+    model = build(0.5)
+    training.make_repeatable(0)
+    assert [layer.compute_dtype for layer in model.layers[-2:]] == ["float32", "float32"]
+    assert model.layers[-4].compute_dtype == "bfloat16"
+
+
 def test_one_cycle_climbs_and_falls_to_nothing():
     rate = train_cnn.one_cycle(100, learning_rate=0.2, weight_decay=0)._learning_rate
     rates = np.array([float(rate(step)) for step in range(101)])
