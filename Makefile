@@ -1,27 +1,36 @@
-# make                          draw sample faces, train on them, write the figures
-# make DATA=path/to/fer2013.csv the same on real faces (data/fer2013.csv is found by itself)
-# make report                   REPORT.md again, from the records of real faces
-# make test                     what CI runs
+# make                            train and analyze: on data/fer2013.csv, or else on synthetic faces
+# make DATA=path/to/fer2013.csv   the same on your CSV
+# make test                       what CI runs
+# make published                  REPORT.md again, from the records in published/ (maintainers)
+# make clean                      remove .venv, synthetic faces and what was made from them
 PYTHON ?= python3
 DATA ?=
 RUN := .venv/bin/python
-FACES = $(or $(FLAGS),$(if $(wildcard data/fer2013.csv),,--drawn))
-FLAGS := $(if $(DATA),--data "$(patsubst ~/%,$(HOME)/%,$(DATA))")
+# Handed on through the environment, so that no character of the path means anything to a shell.
+export FACES_CSV := $(value DATA)
+FLAGS := $${FACES_CSV:+--data "$$FACES_CSV"}
 
-.PHONY: all report test clean
+.PHONY: all published test clean
 .DELETE_ON_ERROR:
 
 all: .venv/installed
-	$(RUN) train_cnn.py $(FLAGS)
-	$(RUN) train_dnn.py $(FLAGS)
-	$(RUN) confusion_matrix.py $(FLAGS)
-	$(RUN) saliency.py $(FLAGS)
-	$(RUN) visualize_filters.py $(FLAGS) --steps 64
-	$(RUN) semi_supervised.py --quick $(FLAGS)
-	$(RUN) report.py $(FACES)
+	@echo "== 1/7 P1: train the small CNN"
+	@$(RUN) train_cnn.py $(FLAGS)
+	@echo "== 2/7 P2: train the DNN, compare it with the CNN"
+	@$(RUN) train_dnn.py $(FLAGS)
+	@echo "== 3/7 P3: the CNN's confusion matrix"
+	@$(RUN) confusion_matrix.py --model fast $(FLAGS)
+	@echo "== 4/7 P4: what the CNN looks at"
+	@$(RUN) saliency.py --model fast $(FLAGS)
+	@echo "== 5/7 P5: what its filters look for"
+	@$(RUN) visualize_filters.py --model fast $(FLAGS)
+	@echo "== 6/7 Bonus: learn from few labels"
+	@$(RUN) semi_supervised.py --quick $(FLAGS)
+	@echo "== 7/7 The report"
+	@$(RUN) report.py $(FLAGS)
 
-report: .venv/installed
-	$(RUN) report.py $(FLAGS)
+published: .venv/installed
+	$(RUN) report.py --published
 
 test: .venv/installed-dev
 	$(RUN) -m ruff check .
@@ -39,4 +48,4 @@ test: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv models/sample figures/sample data/sample_faces.csv data/*.cache
+	rm -rf .venv models/sample figures/sample data/synthetic_faces.csv data/*.cache

@@ -1,159 +1,106 @@
-"""Turn any distribution of FER2013 into data/fer2013.csv, and tell what is in it.
+"""Turn any distribution of FER2013 into data/fer2013.csv, and say what is in it.
 
-    python prepare_data.py ~/Downloads/icml_face_data.csv       # or a .gz or .zip of a CSV
+    python prepare_data.py ~/Downloads/icml_face_data.csv       # or a .gz, .xz, .zip, .tar.gz of it
     python prepare_data.py ~/Downloads/archive.zip              # an image folder, zipped or not
+    python prepare_data.py rafdb/ --numbering rafdb             # classes that are numbers
     python prepare_data.py --kaggle msambare/fer2013            # needs kagglehub and a network
     python prepare_data.py data/fer2013.csv --report-only       # change nothing, just print
+    python prepare_data.py --synthetic                          # no FER2013 yet: draw faces
 
-An image folder is train/<class>/*.png, test/<class>/*.png or <class>/*.png (or .jpg). Files named
-Training_123.jpg, PublicTest_... or PrivateTest_... say which split they are of; without such names
-the two test splits stay merged, as Usage Test. Expect 10 seconds for a CSV, a minute for images.
+Which tables and folders it reads: data/README.md. Expect 10 seconds for a CSV, a minute for images.
+
+Synthetic faces (data/synthetic_faces.csv, figures/sample/synthetic_faces.png) take ten seconds. On
+held-out ones expect about 80 % from a small CNN and 40 % from an MLP; 8 % of the labels are wrong
+on purpose, so nothing honest passes 92 %. That says that the code works, and nothing about people.
 """
 
 import itertools
-import re
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import tyro
-from PIL import Image, UnidentifiedImageError
 
 import utils
-import fer2013_csv
-import splits
+from toolbox.dataset import (
+    archives,
+    class_folders,
+    fer2013_csv,
+    image_folder,
+    splits,
+    synthetic_faces,
+)
 from utils import CLASSES, USAGES, Faces, InputError
+
+LIMITS = {"count": (1, 1_000_000), "seed": (0, 2**32 - 1)}
 
 
 @dataclass
 class Args:
     source: tyro.conf.Positional[Path | None] = None
-    """CSV (plain, .gz or .zip), image folder, or zip of an image folder"""
+    """CSV (plain, compressed or in an archive), image folder, or archive of an image folder"""
     kaggle: str = ""
     """instead of a source, the OWNER/NAME of a data set to download with kagglehub"""
-    output: Path = utils.FER2013
-    """CSV to write"""
+    numbering: Literal["fer2013", "affectnet", "rafdb", "ferplus"] = "fer2013"
+    """whose numbers an image folder's classes have, if they are not names"""
+    synthetic: bool = False
+    """instead of a source, draw faces"""
+    count: int = 4000
+    """number of synthetic faces"""
+    seed: int = 0
+    """of the synthetic faces; the same seed draws the same faces"""
+    drop_leaks: bool = False
+    """leave out the Training rows whose picture is in a test split too"""
+
+    output: Path | None = None
+    """CSV to write; without it data/fer2013.csv, or for synthetic faces data/synthetic_faces.csv"""
     overwrite: bool = False
     """replace the output if it exists"""
     report_only: bool = False
     """write nothing"""
-    drop_leaks: bool = False
-    """leave out the Training rows whose picture also stands in a test split"""
-
-
-CLASS_FOLDERS = (
-    ("0", "angry", "anger"),
-    ("1", "disgust", "disgusted"),
-    ("2", "fear", "fearful"),
-    ("3", "happy", "happiness"),
-    ("4", "sad", "sadness"),
-    ("5", "surprise", "surprised"),
-    ("6", "neutral"),
-)
-SPLIT_FOLDERS = {
-    "train": "Training",
-    "training": "Training",
-    "test": "Test",
-    "publictest": "PublicTest",
-    "privatetest": "PrivateTest",
-}
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
+    figures_dir: Path = utils.FIGURES
+    """folder of the figures"""
 
 
 def find(source: Path, scratch: Path) -> Path:
-    """The CSV or image folder to read, `source` itself or in it; a zip is unpacked to `scratch`.
+    """The CSV or image folder to read: `source`, what is in it, or what is unpacked to `scratch`.
 
     Raises InputError for a folder that holds neither images nor exactly one known CSV.
     """
-    if source.is_file() and zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            names = [n.lower() for n in archive.namelist() if not fer2013_csv.is_hidden(n)]
-            images = any(name.endswith(IMAGES) for name in names)
-            if not images and sum(name.endswith(".csv") for name in names) == 1:
-                return source  # read as it is
-            try:
-                archive.extractall(scratch)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-                raise InputError(f"{source}: cannot unpack it ({error}); fetch it again") from None
+    if source.is_file():
+        content = archives.read_file(source)
+        names = archives.members(source, content)
+        if not any(_is_image(name) and not archives.is_hidden(name) for name in names):
+            return source
+        archives.extract(source, content, scratch)
         source = scratch
     if not source.is_dir():
         return source
-    visible = [path for path in source.rglob("*") if not is_hidden(path, source)]
-    if any(path.suffix.lower() in IMAGES for path in visible):
+    files = [str(path.relative_to(source)) for path in image_folder.files_below(source)]
+    if any(map(_is_image, files)) or not any(name.lower().endswith(".csv") for name in files):
         return source
-    tables = sorted(path for path in visible if path.suffix.lower() == ".csv")
-    for name in ("fer2013.csv", "icml_face_data.csv"):
-        named = [table for table in tables if table.name == name]
-        if len(named) == 1:
-            return named[0]
-    if len(tables) == 1:
-        return tables[0]
-    if tables:
-        names = ", ".join(table.name for table in tables)
-        raise InputError(f"{source} holds several CSVs ({names}); name one of them")
-    return source
+    return source / archives.choose_table(source, files)
 
 
-def is_hidden(path: Path, folder: Path) -> bool:
-    return fer2013_csv.is_hidden(str(path.relative_to(folder)))
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(image_folder.IMAGES)
 
 
-def read_image_folder(folder: Path) -> Faces:
-    """Read [<split>/]<class>/<image> below `folder`, in the order of the numbers in file names.
-
-    Raises InputError for a folder or a file whose class cannot be told, or that is no image.
-    """
-    classes = {name: label for label, names in enumerate(CLASS_FOLDERS) for name in names}
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_dir() or is_hidden(path, folder) or path.name in ("Thumbs.db", "desktop.ini"):
-            continue
-        label = classes.get(path.parent.name.lower())
-        if path.suffix.lower() not in IMAGES:
-            if label is None:
-                continue  # a README or the like
-            raise InputError(f"{path} is none of {', '.join(IMAGES)}; convert it or move it away")
-        if label is None:
-            known = ", ".join(names[-1] for names in CLASS_FOLDERS)
-            raise InputError(
-                f"{path}: folder `{path.parent.name}` is not a class; rename it to one of {known}"
-            )
-        named = re.match(r"(Training|PublicTest|PrivateTest)_", path.name)
-        usage = named[1] if named else SPLIT_FOLDERS.get(path.parent.parent.name.lower(), "")
-        number = [int(part) for part in re.findall(r"\d+", path.stem)]
-        found.append((USAGES.index(usage) if usage else -1, number, path.as_posix(), path, label))
-    if not found:
-        raise InputError(f"{folder} holds no images {IMAGES}; name the folder that holds train/")
-    found.sort(key=lambda item: item[:3])
-    usage = np.array([item[0] for item in found])
-    if (usage < 0).any() and (usage >= 0).any():
-        stray = found[0][3]
-        raise InputError(f"{stray} stands outside of train/ and test/, where others stand; move it")
-    return Faces(
-        path=folder,
-        sha256="",
-        images=np.array([read_image(item[3]) for item in found]),
-        labels=np.array([item[4] for item in found], np.uint8),
-        usage=None if (usage < 0).all() else usage.astype(np.uint8),
-        drawn=False,
-    )
-
-
-def read_image(path: Path) -> np.ndarray:
-    """One image as grey pixels, uint8 (48, 48). Raises InputError for another size or format."""
-    try:
-        with Image.open(path) as image:
-            if image.size != (48, 48):
-                width, height = image.size
-                raise InputError(f"{path} is {width} x {height}, not 48 x 48; crop and resize it")
-            if image.mode[0] in "IF":  # converting would clip them
-                raise InputError(f"{path} has more than 8 bits a pixel; convert it to 8 bits")
-            return np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a readable image ({error}); replace it") from None
+def read(source: Path, numbering: str) -> Faces:
+    """The faces of a CSV, an image folder or an archive; leaves no cache beside it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            found = find(source, Path(scratch))
+            if found.is_dir():
+                return image_folder.read_image_folder(found, numbering)
+            if numbering != class_folders.USUAL:
+                raise InputError(f"--numbering is for image folders; {source} is a table")
+            return Faces(found, "", *fer2013_csv.parse_csv(found))
+        except InputError as error:
+            raise InputError(str(error).replace(scratch, str(source))) from None
 
 
 def describe(faces: Faces) -> str:
@@ -183,7 +130,7 @@ def describe(faces: Faces) -> str:
     for (name, rows), (other, other_rows) in itertools.combinations(by_split.items(), 2):
         shared = np.isin(group[other_rows], group[rows])
         also = other_rows[shared], rows[np.isin(group[rows], group[other_rows])]
-        lines.append(f"{other}: {shared.sum():,} rows also stand in {name}{conflicts(*also)}")
+        lines.append(f"{other}: {shared.sum():,} rows are in {name} too{conflicts(*also)}")
     blank = int((faces.images.std(axis=(1, 2)) < 1).sum())
     lines.append(f"blank images (standard deviation below 1): {blank:,}")
     if "Test" in by_split:
@@ -192,7 +139,7 @@ def describe(faces: Faces) -> str:
 
 
 def drop_leaks(faces: Faces) -> Faces:
-    """Without the Training rows whose picture also stands in another split."""
+    """Without the Training rows whose picture is in another split too."""
     if faces.usage is None:
         raise InputError(f"{faces.path} has no Usage, so no test rows to leak; drop --drop-leaks")
     group = splits.first_copy(faces.images)
@@ -215,37 +162,46 @@ def download(handle: str) -> Path:
         raise InputError(f"cannot download {handle} from Kaggle: {reason}") from None
 
 
+def draw(args: Args) -> dict:
+    """Write synthetic faces, and a contact sheet of them."""
+    output = args.output or utils.SYNTHETIC
+    if output.is_file() and b"action_units" not in output.open("rb").readline(1 << 16):
+        raise InputError(f"{output} holds faces that are not synthetic; name another --output")
+    images, labels, usage, units = synthetic_faces.draw_sample(args.count, args.seed)
+    print(describe(Faces(output, "", images, labels, usage, True)))
+    if not args.report_only:
+        write = fer2013_csv.write_csv
+        utils.atomic_write(output, lambda path: write(path, images, labels, usage, units))
+        print(f"wrote {output}, {args.count:,} synthetic faces")
+        sheet = synthetic_faces.plot_contact_sheet(images, labels, units)
+        figures = utils.output_folder(args.figures_dir, synthetic=True)
+        utils.save_figure(sheet, figures / "synthetic_faces.png")
+    return {"rows_read": args.count, "rows_written": 0 if args.report_only else args.count}
+
+
 def main(args: Args) -> dict:
-    """Read, report and write as `args` say; returns the number of rows read and written."""
-    if bool(args.source) == bool(args.kaggle):
-        raise InputError("name a file or folder, or --kaggle OWNER/NAME; --help shows examples")
-    if args.output.exists() and not (args.overwrite or args.report_only):
-        raise InputError(f"{args.output} exists; add --overwrite to replace it, or --report-only")
+    """Read or draw, report and write as `args` say; returns the numbers of rows."""
+    if bool(args.source) + bool(args.kaggle) + args.synthetic != 1:
+        raise InputError("name a file or folder, --kaggle OWNER/NAME, or --synthetic; see --help")
+    utils.check_limits(args, LIMITS)
+    if args.synthetic:
+        return draw(args)
+    output = args.output or utils.FER2013
+    if output.is_file() and not (args.overwrite or args.report_only):
+        raise InputError(f"{output} exists; add --overwrite to replace it, or --report-only")
     source = download(args.kaggle) if args.kaggle else args.source
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            found = find(source, Path(scratch))
-            if found.is_dir():
-                faces = read_image_folder(found)
-            else:
-                faces = Faces(found, "", *fer2013_csv.parse_csv(found))  # leaves no cache beside it
-        except InputError as error:
-            raise InputError(str(error).replace(scratch, str(source))) from None
-    if faces.drawn:
-        raise InputError(f"{source} holds drawn faces; pass it to the scripts with --data as it is")
+    faces = read(source, args.numbering)
+    if faces.synthetic:
+        raise InputError(f"{source} holds synthetic faces; give it to the scripts with --data")
     print(describe(faces))
     rows = len(faces.images)
     if args.drop_leaks:
         faces = drop_leaks(faces)
-        print(
-            f"left out {rows - len(faces.images):,} Training rows that also stand in a test split"
-        )
+        print(f"left out {rows - len(faces.images):,} Training rows that are in a test split too")
     if not args.report_only:
-        # What was unpacked from a zip is gone by now, and is no file of the user's.
-        if args.output.exists() and found.exists() and args.output.samefile(found):
-            raise InputError(f"{args.output} is what is read; name another --output")
-        utils.write_whole(args.output, lambda path: fer2013_csv.write_csv(path, *faces[2:5]))
-        print(f"wrote {args.output}, {len(faces.images):,} rows")
+        utils.refuse_overwriting([source, faces.path], [output])
+        utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *faces[2:5]))
+        print(f"wrote {output}, {len(faces.images):,} rows")
     return {"rows_read": rows, "rows_written": 0 if args.report_only else len(faces.images)}
 
 

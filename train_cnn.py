@@ -1,200 +1,162 @@
-"""Train a convolutional network to name the expression of a face (the report's P1).
+"""How well does a convolutional network name the expression of a face? P1 of the homework.
 
-    python train_cnn.py                      # a small net, the everyday default
-    python train_cnn.py compact              # a larger one, for an evening
-    python train_cnn.py report               # the report's CNN and procedure
-    python train_cnn.py report --no-augment  # as the report trained it again for P2
+    python train_cnn.py                        # recipe fast: a small network, 4 minutes
+    python train_cnn.py compact                # a larger one, for an evening
+    python train_cnn.py homework               # the homework's CNN and procedure, for days
+    python train_cnn.py homework --no-augment  # as the homework trained it again for P2
 
-What to expect, on two cores with FER2013 (models/*.json, seed 0): by default 61.3 % of the held-out
-pictures and 62.3 % of PublicTest, in 12 epochs and 4 minutes; compact 67.1 % of PublicTest, which
-it holds out, in 60 epochs and 86 minutes. That one computes in bfloat16, which processors with AMX
-and AMD's with AVX512_BF16 are fast at; give --precision float32 to others. The report needed some
-800 epochs for 62 %. Without augmentation its CNN gets 55.3 % of the held-out pictures in 100 epochs
-and 79 minutes, in bfloat16; the report got 56 %.
-Killed or stopped, the same command goes on where it was. Figure: figures/NAME_history.png.
+The recipe, if any, comes first; the flags change it, and --help after a recipe shows its values.
+What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images and 62.3 %
+of PublicTest in 12 epochs; compact 67.1 % of PublicTest, which it holds out, in 60 epochs and 86
+minutes; the homework's CNN without augmentation 55.3 % of the held-out images in 100 epochs and 79
+minutes (the homework: 56 %). With augmentation the homework needed some 800 epochs for 62 %.
+An interrupted run resumes when you repeat the command. Figure: figures/NAME/history.png.
 """
 
 import functools
-import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import utils
-import splits
-
-with utils.quiet_stderr():
-    import keras
-    import tensorflow as tf
 import tyro
-from keras import layers
 
-import distribution
-import training
-from batch_norm import FusedBatchNormalization
-from batches import random_affine, random_erasing
-from whitening import whitening_filters
+import utils
+from toolbox.dataset import splits
+from toolbox.engine import keras, layers, tf
+from toolbox.training import devices, fit, precision
+from toolbox.training.augmentation import random_affine, random_erasing
+from toolbox.training.batch_norm import FusedBatchNormalization
+from toolbox.training.run_records import Run
+from toolbox.training.schedules import one_cycle
+from toolbox.training.whitening import whitening_filters
 
 
 @dataclass
 class Args:
     # data
     data: Path | None = None
-    """CSV of faces; without it data/fer2013.csv, or else drawn sample faces"""
+    """CSV of faces; without it data/fer2013.csv, or else synthetic faces"""
     validation_fraction: float = 0.1
-    """share of the training pictures that is held out; 0 holds out PublicTest instead"""
+    """fraction of the training images to hold out; 0 holds out PublicTest instead"""
 
     # model
-    net: Literal["compact", "report"] = "compact"
-    """the network and its optimizer"""
+    network: Literal["residual", "homework"] = "residual"
+    """the network, and with it the optimizer: SGD with one cycle, or the homework's Adadelta"""
     width: int = 24
-    """channels of the compact net's first stage; they double twice"""
+    """residual: channels of the first stage; they double twice"""
     stem: Literal["strided", "whitening"] = "whitening"
-    """the compact net's first convolution: a trained one with a stride of 2, or one that is never
-    trained and whitens patches of the training faces, and pooling"""
+    """residual: first convolution, trained with stride 2, or fixed to whiten patches of faces"""
     squeeze: bool = False
-    """squeeze-and-excitation in the compact net's blocks"""
+    """residual: squeeze-and-excitation in each block"""
     dropout: float = 0.0
-    """of the compact net's pooled features, or of the report's two dense layers"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """to compute in; bfloat16 is faster on some processors that have it, slower on others"""
+    """of the pooled features (residual), or after the two dense layers (homework)"""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """to compute in; auto is bfloat16 where the processor is fast at it and the network wide"""
 
-    # optimisation
+    # optimization
     epochs: int = 12
     """passes over the training rows, at most"""
     patience: int = 100
     """epochs without a better validation accuracy before training stops"""
     batch_size: int = 128
-    """faces a step"""
+    """faces per step"""
     learning_rate: float = 0.1
-    """peak of the compact net's one cycle; the report's constant for Adadelta"""
+    """peak of the one cycle, or Adadelta's constant"""
     label_smoothing: float = 0.1
-    """share of each target that is spread over all classes"""
+    """fraction of each target that is spread over all classes"""
     weight_decay: float = 5e-4
-    """of the compact net, times the learning rate, each step"""
+    """residual: per step, times the learning rate"""
     distribute: bool = False
-    """share each step: on KERAS_BACKEND=jax among all devices of all processes, see README.md; on
-    TensorFlow among this machine's GPUs"""
+    """share each step among all GPUs, or on KERAS_BACKEND=jax all processes: docs/devices.md"""
 
     # augmentation
     augment: bool = True
     """change each face at random each time it is shown"""
     shift: float = 0.08
-    """largest shift, as a share of the side"""
+    """largest shift, as a fraction of the image size"""
     rotation: float = 10.0
-    """largest turn, degrees"""
+    """largest rotation, degrees"""
     zoom: float = 0.1
-    """largest change of height and of width, as a share"""
+    """largest change of height and of width, as a fraction"""
     flip: bool = True
-    """mirror every other face"""
+    """mirror half of the faces"""
     erase: float = 0.0
-    """side of a square that is greyed out in every other face, as a share of the face's"""
+    """size of a square that is greyed out in half of the faces, as a fraction of the image size"""
 
     # output
     name: str = "fast"
-    """of the files this run writes; a recipe's own name gains _no_augment where that is so"""
+    """of the files this run writes; a recipe's own name gains _no_augment without augmentation"""
     seed: int = 0
     """of split, weights, order, augmentation and dropout"""
-    models_dir: Path = utils.ROOT / "models"
+    models_dir: Path = utils.MODELS
     """folder of the model and its records"""
-    figures_dir: Path = utils.ROOT / "figures"
+    figures_dir: Path = utils.FIGURES
     """folder of the figures"""
     fresh: bool = False
-    """start over where an unfinished run of this name could go on"""
+    """start over even if an unfinished run of this name could be resumed"""
 
 
+# `fast` is the defaults above. The others state all that they depend on, so that editing a default
+# changes no other recipe.
 RECIPES = {
-    "fast": ("A small net in minutes, the everyday default.", Args()),
-    "compact": (
-        "A larger net, for an evening.",
-        Args(
-            validation_fraction=0,
-            width=48,
-            stem="strided",
-            squeeze=True,
-            dropout=0.2,
-            precision="bfloat16",
-            epochs=60,
-            shift=0.1,
-            rotation=15.0,
-            zoom=0.15,
-            erase=0.35,
-            name="compact",
-        ),
+    "fast": Args(),
+    "compact": Args(
+        name="compact", validation_fraction=0.0, network="residual", width=48, stem="strided",
+        squeeze=True, dropout=0.2, precision="auto", epochs=60, patience=100, batch_size=128,
+        learning_rate=0.1, label_smoothing=0.1, weight_decay=5e-4, augment=True, shift=0.1,
+        rotation=15.0, zoom=0.15, flip=True, erase=0.35,
     ),
-    "report": (
-        "The report's CNN and procedure.",
-        Args(
-            net="report",
-            epochs=1500,
-            label_smoothing=0.0,
-            weight_decay=0.0,
-            dropout=0.5,  # not stated in the report; 0.5 was the custom
-            shift=0.5,
-            rotation=40.0,
-            zoom=0.2,
-            name="report",
-        ),
+    "homework": Args(  # which does not state its dropout; 0.5 was the custom
+        name="homework", validation_fraction=0.1, network="homework", dropout=0.5,
+        precision="auto", epochs=1500, patience=100, batch_size=128, learning_rate=0.1,
+        label_smoothing=0.0, weight_decay=0.0, augment=True, shift=0.5, rotation=40.0, zoom=0.2,
+        flip=True, erase=0.0,
     ),
-}
+}  # fmt: skip
 
 
-def build_report_cnn(dropout: float) -> keras.Model:
-    """The report's P1, layer by layer: 4,845,063 parameters; PReLU has one alpha a position."""
-    return keras.Sequential(
-        [
-            keras.Input((48, 48, 1), name="faces"),
-            layers.Rescaling(1 / 255, name="rescaling"),
-            layers.Conv2D(64, 5, name="conv2d_1"),
-            layers.PReLU(name="p_re_lu_1"),
-            layers.ZeroPadding2D(2, name="zero_padding2d_1"),
-            layers.MaxPooling2D(5, 2, name="max_pooling2d_1"),
-            layers.ZeroPadding2D(1, name="zero_padding2d_2"),
-            layers.Conv2D(64, 3, name="conv2d_2"),
-            layers.PReLU(name="p_re_lu_2"),
-            layers.ZeroPadding2D(1, name="zero_padding2d_3"),
-            layers.Conv2D(64, 3, name="conv2d_3"),
-            layers.PReLU(name="p_re_lu_3"),
-            layers.AveragePooling2D(3, 2, name="average_pooling2d_1"),
-            layers.ZeroPadding2D(1, name="zero_padding2d_4"),
-            layers.Conv2D(128, 3, name="conv2d_4"),
-            layers.PReLU(name="p_re_lu_4"),
-            layers.ZeroPadding2D(1, name="zero_padding2d_5"),
-            layers.Conv2D(128, 3, name="conv2d_5"),
-            layers.PReLU(name="p_re_lu_5"),
-            layers.ZeroPadding2D(1, name="zero_padding2d_6"),
-            layers.AveragePooling2D(3, 2, name="average_pooling2d_2"),
-            layers.Flatten(name="flatten_1"),
-            layers.Dense(1024, name="dense_1"),
-            layers.PReLU(name="p_re_lu_6"),
-            layers.Dropout(dropout, name="dropout_1"),
-            layers.Dense(1024, name="dense_2"),
-            layers.PReLU(name="p_re_lu_7"),
-            layers.Dropout(dropout, name="dropout_2"),
-            layers.Dense(7, name="dense_3", dtype="float32"),
-            layers.Softmax(name="activation_1", dtype="float32"),
-        ],
-        name="report",
-    )
+def build_homework_cnn(dropout: float) -> keras.Model:
+    """The homework's P1, layer by layer: 4,845,063 parameters; PReLU has one alpha per position."""
+    return keras.Sequential([
+        keras.Input((48, 48, 1), name="faces"), layers.Rescaling(1 / 255, name="rescaling"),
+        layers.Conv2D(64, 5, name="conv2d_1"), layers.PReLU(name="p_re_lu_1"),
+        layers.ZeroPadding2D(2, name="zero_padding2d_1"),
+        layers.MaxPooling2D(5, 2, name="max_pooling2d_1"),
+        layers.ZeroPadding2D(1, name="zero_padding2d_2"),
+        layers.Conv2D(64, 3, name="conv2d_2"), layers.PReLU(name="p_re_lu_2"),
+        layers.ZeroPadding2D(1, name="zero_padding2d_3"),
+        layers.Conv2D(64, 3, name="conv2d_3"), layers.PReLU(name="p_re_lu_3"),
+        layers.AveragePooling2D(3, 2, name="average_pooling2d_1"),
+        layers.ZeroPadding2D(1, name="zero_padding2d_4"),
+        layers.Conv2D(128, 3, name="conv2d_4"), layers.PReLU(name="p_re_lu_4"),
+        layers.ZeroPadding2D(1, name="zero_padding2d_5"),
+        layers.Conv2D(128, 3, name="conv2d_5"), layers.PReLU(name="p_re_lu_5"),
+        layers.ZeroPadding2D(1, name="zero_padding2d_6"),
+        layers.AveragePooling2D(3, 2, name="average_pooling2d_2"), layers.Flatten(name="flatten_1"),
+        layers.Dense(1024, name="dense_1"), layers.PReLU(name="p_re_lu_6"),
+        layers.Dropout(dropout, name="dropout_1"),
+        layers.Dense(1024, name="dense_2"), layers.PReLU(name="p_re_lu_7"),
+        layers.Dropout(dropout, name="dropout_2"),
+        layers.Dense(7, name="dense_3", dtype="float32"),
+        layers.Softmax(name="activation_1", dtype="float32"),
+    ], name="homework")  # fmt: skip
 
 
-def build_compact_cnn(
-    width: int, squeeze: bool = False, dropout: float = 0.0, stem: str = "strided"
+def build_residual_cnn(
+    width: int, squeeze: bool = False, dropout: float = 0.0, *, stem: str
 ) -> keras.Model:
-    """Halve the side, then a residual block at each of three sizes; global pooling.
+    """Halve the image, then a residual block at each of three sizes; global pooling.
 
     After K. He et al., "Deep residual learning" (2015); with `squeeze` each block weighs its
-    channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `dropout` is of the pooled
-    features. The filters of a whitening stem are for `whitening_filters` to set. Batch norms forget
-    sooner than Keras's default, which takes some 500 steps to settle.
+    channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `stem` is "strided", or
+    "whitening": fixed, with weights by `whitening_filters`. Batch norms settle faster than Keras's.
     """
 
     def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
-        convolve = layers.Conv2D(
-            channels, size, stride, padding="same", use_bias=False, name=f"conv_{name}"
-        )
-        return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(convolve(x))
+        options = {"padding": "same", "use_bias": False, "name": f"conv_{name}"}
+        x = layers.Conv2D(channels, size, stride, **options)(x)
+        return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
@@ -222,98 +184,66 @@ def build_compact_cnn(
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Dense(len(utils.CLASSES), name="logits", dtype="float32")(x)
-    x = layers.Softmax(name="softmax", dtype="float32")(x)
-    return keras.Model(faces, x, name="compact")
+    return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="residual")
 
 
-def build(args: Args) -> keras.Model:
-    """The network that `args` name, not yet compiled."""
-    if args.net == "report":
-        return build_report_cnn(args.dropout)
-    return build_compact_cnn(args.width, args.squeeze, args.dropout, args.stem)
+def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
+    """The network that `args` name, with its optimizer and loss."""
+    if args.network == "homework":
+        model = build_homework_cnn(args.dropout)
+        optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
+    else:
+        model = build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
+        optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.JIT_COMPILE)
+    return model
 
 
 def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each image changed at random as `args` say; float32 (n, 48, 48, 1) -> the same shape."""
     images = random_affine(images, seed, args.shift, args.rotation, args.zoom, args.flip)
     if args.erase:
-        images = random_erasing(
-            images, tf.random.experimental.stateless_fold_in(seed, 1), args.erase
-        )
+        seed = tf.random.experimental.stateless_fold_in(seed, 1)
+        images = random_erasing(images, seed, args.erase)
     return images
-
-
-def report_optimizer(args: Args) -> keras.optimizers.Optimizer:
-    """The report's Adadelta(lr=0.1, rho=0.95, epsilon=1e-8)."""
-    return keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
-
-
-def one_cycle(
-    steps: int, learning_rate: float, weight_decay: float, **options
-) -> keras.optimizers.Optimizer:
-    """SGD whose learning rate climbs for a quarter of all `steps`, then falls to 0 along a cosine.
-
-    After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018). `options`
-    are Keras's own.
-    """
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 25,
-        warmup_target=learning_rate,
-        warmup_steps=steps // 4,
-        decay_steps=steps - steps // 4,
-    )
-    return keras.optimizers.SGD(
-        rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None, **options
-    )
-
-
-def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
-    """The network that `args` name, with its optimizer and loss."""
-    model = build(args)
-    if args.net == "report":
-        optimizer = report_optimizer(args)
-    else:
-        optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=training.JIT_COMPILE,
-    )
-    return model
 
 
 def main(args: Args) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
     if args.name in RECIPES and not args.augment:
         args = replace(args, name=f"{args.name}_no_augment")
-    training.check(args)
+    utils.check_limits(args, fit.LIMITS)
+    fit.check_name(args.name)
     faces = utils.load_faces(args.data)
-    train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
-    training.make_repeatable(args.seed, args.precision)
-    devices = distribution.start(args, faces)
-    with devices.scope():
-        steps = math.ceil(devices.whole(len(train_rows)) / args.batch_size)
-        model = compiled(args, steps)
-        if args.net == "compact" and args.stem == "whitening":
-            layer = model.get_layer("conv_0")
-            layer.set_weights([whitening_filters(faces.images[train_rows], layer.filters)])
-    return training.train(
-        args,
-        model,
-        faces,
-        train_rows,
-        validation_rows,
-        functools.partial(augmented, args) if args.augment else None,
-        devices,
-    )
+    folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
+    steps = (args.epochs, args.patience, args.batch_size)
+    run = Run(args.name, args.seed, *steps, args.fresh, *folders)
+    width = args.width if args.network == "residual" else 64
+    args = replace(args, precision=precision.choose(args.precision, width, run))
+    split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
+    fit.make_repeatable(args.seed, args.precision)
+    record = utils.provenance(args, faces)
+    used = devices.start(args.distribute, args.batch_size, fit.configuration(record))
+    with used.scope():
+        model = compiled(args, used.steps(len(split.training), args.batch_size))
+        if args.network == "residual" and args.stem == "whitening":
+            filters = whitening_filters(faces.images[split.training], args.width)
+            model.get_layer("conv_0").set_weights([filters])
+    augment = functools.partial(augmented, args) if args.augment else None
+    return fit.train(model, split, run, record, augment, used)
 
 
 def parse(arguments: list[str]) -> Args:
     """`[RECIPE] [flags]`; the recipe sets the defaults that the flags change."""
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        arguments = ["fast", *arguments]
-    return tyro.extras.overridable_config_cli(RECIPES, args=arguments, description=__doc__)
+    recipe = "fast"
+    if arguments and not arguments[0].startswith("-"):
+        recipe, *arguments = arguments
+    if recipe not in RECIPES:
+        print(f"error: no recipe {recipe}; there are {', '.join(RECIPES)}", file=sys.stderr)
+        sys.exit(2)
+    usage = f"train_cnn.py [{'|'.join(RECIPES)}]"
+    return tyro.cli(Args, args=arguments, default=RECIPES[recipe], prog=usage, description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,80 +1,78 @@
-"""Train a network without convolutions and compare it with a CNN (the report's P2).
+"""Are the convolutions worth it? A network without them, beside a CNN. P2 of the homework.
 
-    python train_dnn.py                        # against a CNN that train_cnn.py left, if any
-    python train_dnn.py --cnn report_no_augment
+    python train_dnn.py                            # beside a CNN that train_cnn.py trained, if any
+    python train_dnn.py --cnn homework_no_augment  # beside the homework's own
+    python train_dnn.py --compare-only --cnn fast  # the figure alone
 
-The report's DNN, 4,469,767 parameters, and its procedure, without augmentation. What to expect,
-on two cores with FER2013 (models/dnn.json): 42.3 % of the held-out pictures, 43.7 % of PublicTest,
-100 epochs in 7 minutes (seed 0). The report got 27 %; --no-rescale gets 33.6 %.
-Killed or stopped, the same command goes on where it was. Figures: figures/dnn_history.png and
-figures/cnn_vs_dnn.png, the two histories side by side.
+The homework's DNN, 4,469,767 parameters, and its procedure, without augmentation. What to expect
+with FER2013 on two cores, seed 0: 42.3 % of the held-out images and 43.7 % of PublicTest, 100
+epochs in 7 minutes. The homework got 27 %; --no-rescale gets 33.6 %. Against 55.3 % of its CNN with
+as many parameters, that is what convolutions are worth.
+An interrupted run resumes when you repeat the command. Figures: figures/dnn/history.png, and
+figures/dnn/versus_CNN.png with the two histories side by side.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import utils
-import splits
-
-with utils.quiet_stderr():
-    import keras
 import pandas as pd
 import tyro
-from keras import layers
 from matplotlib.figure import Figure
 
-import training
+import utils
+from toolbox.dataset import splits
+from toolbox.engine import keras, layers
+from toolbox.training import fit
+from toolbox.training.run_records import Run, read_run
+
+CNNS = ("homework_no_augment", "homework", "fast")  # to compare with, the homework's choice first
 
 
 @dataclass
 class Args:
     # data
     data: Path | None = None
-    """CSV of faces; without it data/fer2013.csv, or else drawn sample faces"""
+    """CSV of faces; without it data/fer2013.csv, or else synthetic faces"""
     validation_fraction: float = 0.1
-    """share of the training pictures that is held out"""
+    """fraction of the training images to hold out; 0 holds out PublicTest instead"""
 
     # model
     width: int = 1024
     """units of each of the three hidden layers"""
     dropout: float = 0.5
-    """after each hidden layer (not stated in the report; 0.5 was the custom)"""
+    """after each hidden layer (not stated in the homework; 0.5 was the custom)"""
     rescale: bool = True
-    """divide pixels by 255 (not stated in the report either)"""
+    """divide pixels by 255 (not stated in the homework either)"""
 
-    # optimisation
+    # optimization
     epochs: int = 100
     """passes over the training rows, at most"""
     patience: int = 100
     """epochs without a better validation accuracy before training stops"""
     batch_size: int = 128
-    """faces a step"""
+    """faces per step"""
     learning_rate: float = 0.1
     """of Adadelta"""
 
     # output
     cnn: str = ""
-    """name of the CNN to compare with; without it report_no_augment, report or fast"""
+    """name of the CNN to compare with; without it homework_no_augment, homework or fast"""
     compare_only: bool = False
     """train nothing, draw the comparison again from the recorded histories"""
     name: str = "dnn"
     """of the files this run writes"""
     seed: int = 0
     """of split, weights, order and dropout"""
-    models_dir: Path = utils.ROOT / "models"
+    models_dir: Path = utils.MODELS
     """folder of the model and its records"""
-    figures_dir: Path = utils.ROOT / "figures"
+    figures_dir: Path = utils.FIGURES
     """folder of the figures"""
     fresh: bool = False
-    """start over where an unfinished run of this name could go on"""
-
-
-CNNS = ("report_no_augment", "report", "fast")  # P2's own first
+    """start over even if an unfinished run of this name could be resumed"""
 
 
 def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
-    """The report's P2, layer by layer: 4,469,767 parameters with `width` 1024."""
+    """The homework's P2, layer by layer: 4,469,767 parameters with `width` 1024."""
     hidden = []
     for i in (1, 2, 3):
         hidden += [
@@ -95,96 +93,105 @@ def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
     )
 
 
-def plot_comparison(histories: dict[str, pd.DataFrame], title: str) -> Figure:
-    """Accuracy, loss and seconds an epoch of several histories, by epoch; validation solid."""
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    figure.suptitle(title)
-    panels = figure.subplots(1, 3)
-    for axes, name in zip(panels, ("accuracy", "loss", "seconds"), strict=True):
-        for i, (model, history) in enumerate(histories.items()):
-            if name == "seconds":
-                axes.bar(model, history[name].median(), color=f"C{i}")
-                axes.bar_label(axes.containers[-1], fmt="%.1f s")
-                axes.margins(y=0.1)
-            else:
-                axes.plot(history["epoch"], history[f"val_{name}"], f"C{i}", label=model)
-                axes.plot(history["epoch"], history[name], f"C{i}:", label=f"{model}, training")
-        axes.set_ylabel("seconds an epoch (median)" if name == "seconds" else name)
-        if name != "seconds":
-            axes.set_xlabel("epoch")
-            axes.grid(alpha=0.3)
-            axes.legend()
-    return figure
-
-
-def find_cnn(folder: Path, name: str) -> str:
+def find_cnn(models_dir: Path, name: str) -> str:
     """The CNN to compare with: `name`, else the first of CNNS that left a record, else "".
 
-    Raises utils.InputError when `name` left none.
+    Raises InputError if there is no record of `name`, or if the record is damaged.
     """
     for candidate in (name,) if name else CNNS:
-        if name or (folder / f"{candidate}.json").exists():
-            read_run(folder, candidate)
+        if name or (models_dir / f"{candidate}.json").exists():
+            read_run(models_dir, candidate)
             return candidate
     return ""
 
 
-def read_run(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
-    """History and record of a finished run. Raises InputError if it left none."""
-    try:
-        record = json.loads((folder / f"{name}.json").read_text())
-        history = pd.read_csv(folder / f"{name}.csv")
-        history[["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "seconds"]]
-        record["split"]["validation_sha256"], record["metrics"]["validation_accuracy"]
-        return history, record
-    except FileNotFoundError as error:
-        raise utils.InputError(f"{error.filename} does not exist; train {name} first") from None
-    except (ValueError, LookupError, TypeError):
-        raise utils.InputError(
-            f"{folder / name}.json or .csv is damaged; train {name} again"
-        ) from None
-
-
-def compare(models_dir: Path, names: list[str]) -> tuple[dict[str, pd.DataFrame], str]:
-    """The recorded histories of `names` and a title that says what they show."""
-    runs = {name: read_run(models_dir, name) for name in names}
-    histories = {name: history for name, (history, _) in runs.items()}
-    title = "Best validation accuracy: " + ", ".join(
-        f"{name} {record['metrics']['validation_accuracy']:.1%} in {len(history)} epochs"
-        for name, (history, record) in runs.items()
+def describe(name: str, record: dict) -> str:
+    """A legend's label: the run, its size, its epochs, and whether its faces were augmented."""
+    augmented = "with" if record["arguments"].get("augment", False) else "without"
+    return (
+        f"{name}: {record['parameters']:,} parameters, {record['epochs']:,} epochs, "
+        f"{augmented} augmentation"
     )
-    if len({record["split"]["validation_sha256"] for _, record in runs.values()}) > 1:
-        title += "\nNot the same validation faces: train them on one file with one seed"
-    return histories, title
+
+
+def title_of(records: dict[str, dict]) -> str:
+    """The best validation accuracy of each run, and what keeps the two from being comparable."""
+    accuracies = (
+        f"{name} {100 * record['metrics']['validation_accuracy']:.1f} %"
+        for name, record in records.items()
+    )
+    title = "CNN and DNN, best validation accuracy: " + ", ".join(accuracies)
+    if CNNS[0] not in records:
+        title += f"\nThe homework compared another CNN: {CNNS[0]}"
+    if len({record["split"]["validation_sha256"] for record in records.values()}) > 1:
+        title += "\nNot the same validation faces: train both on one file with one seed"
+    return title
+
+
+def plot_comparison(histories: dict[str, pd.DataFrame], labels: list[str], title: str) -> Figure:
+    """Accuracy and loss by epoch, validation solid, training dotted; median seconds per epoch."""
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    accuracy, loss, seconds = figure.subplots(1, 3, width_ratios=(3, 3, 2))
+    for i, (name, history) in enumerate(histories.items()):
+        for axes, column in ((accuracy, "accuracy"), (loss, "loss")):
+            axes.plot(history["epoch"], history[f"val_{column}"], f"C{i}")
+            axes.plot(history["epoch"], history[column], f"C{i}:")
+            axes.set(xlabel="epoch", ylabel=column)
+            axes.grid(visible=True, alpha=0.3)
+        bar = seconds.bar(name, history["seconds"].median(), color=f"C{i}")
+        seconds.bar_label(bar, fmt="%.1f s")
+    seconds.set_ylabel("seconds per epoch (median)")
+    seconds.margins(y=0.1)
+    lines = [line for line in accuracy.lines[::2]]
+    legend = figure.legend(lines, labels, loc="outside lower center", ncols=1)
+    legend.set_title("solid: validation, dotted: training")
+    return figure
+
+
+def compare(args: Args, cnn: str, faces: utils.Faces) -> None:
+    """Write figures/NAME/versus_CNN.png and, beside it, the histories that it draws."""
+    models_dir = utils.output_folder(args.models_dir, faces.synthetic)
+    runs = {name: read_run(models_dir, name) for name in (cnn, args.name)}
+    histories = {name: history for name, (history, _) in runs.items()}
+    records = {name: record for name, (_, record) in runs.items()}
+    labels = [describe(name, record) for name, record in records.items()]
+    figure = plot_comparison(histories, labels, faces.headline(title_of(records)))
+    figures_dir = utils.output_folder(args.figures_dir, faces.synthetic)
+    path = figures_dir / args.name / f"versus_{cnn}.png"
+    utils.save_figure(figure, path)
+    table = pd.concat(histories, names=["model"]).reset_index("model")
+    utils.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
+
+
+def train(args: Args, faces: utils.Faces) -> dict:
+    """Train as `args` say; returns the record written to models/NAME.json."""
+    folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
+    steps = (args.epochs, args.patience, args.batch_size)
+    run = Run(args.name, args.seed, *steps, args.fresh, *folders)
+    split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
+    fit.make_repeatable(args.seed)
+    model = build_dnn(args.width, args.dropout, args.rescale)
+    optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
+    loss = "categorical_crossentropy"
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.JIT_COMPILE)
+    return fit.train(model, split, run, utils.provenance(args, faces))
 
 
 def main(args: Args) -> dict:
-    """Train as `args` say and compare; returns the record written to models/NAME.json."""
-    training.check(args)
+    """Train and compare as `args` say; returns the record of models/NAME.json."""
+    utils.check_limits(args, fit.LIMITS)
+    fit.check_name(args.name)
+    if args.cnn == args.name:
+        raise utils.InputError(f"--cnn {args.cnn} is this run itself; name another")
     faces = utils.load_faces(args.data)
-    models_dir = utils.folder(args.models_dir, faces)
-    cnn = find_cnn(models_dir, args.cnn)
-    if args.compare_only:
-        _, record = read_run(models_dir, args.name)
+    models_dir = utils.output_folder(args.models_dir, faces.synthetic)
+    cnn = find_cnn(models_dir, args.cnn)  # a damaged one shows now, not after the training
+    record = read_run(models_dir, args.name)[1] if args.compare_only else train(args, faces)
+    if cnn:
+        compare(args, cnn, faces)
     else:
-        train_rows, validation_rows = splits.split(faces, args.validation_fraction, args.seed)
-        training.make_repeatable(args.seed)
-        model = build_dnn(args.width, args.dropout, args.rescale)
-        model.compile(
-            keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8),
-            "categorical_crossentropy",
-            metrics=["accuracy"],
-            jit_compile=training.JIT_COMPILE,
-        )
-        record = training.train(args, model, faces, train_rows, validation_rows)
-    if not cnn:
         print("No CNN to compare with yet: run train_cnn.py, then train_dnn.py --compare-only")
-        return record
-    histories, title = compare(models_dir, [cnn, args.name])
-    path = utils.folder(args.figures_dir, faces) / "cnn_vs_dnn.png"
-    utils.save_figure(plot_comparison(histories, utils.headline(faces, title)), path)
-    table = pd.concat(histories, names=["model"]).reset_index("model")
-    utils.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
     return record
 
 

@@ -1,24 +1,22 @@
-"""What a saved model's filters look for (the report's P5).
+"""P5: what do the filters of a trained CNN look for?
 
-    python visualize_filters.py                           # every convolution in turn
+    python visualize_filters.py                           # every convolution of the model
     python visualize_filters.py --layer conv_3a --plain   # one, by the homework's bare method
-    python visualize_filters.py --list                    # the layers there are
-    python visualize_filters.py --layer conv_1b --image me.jpg
+    python visualize_filters.py --image me.jpg            # feature maps of your own picture
 
-For each filter the picture that it answers most, climbed to from noise, beside the real faces that
-it answers most; the method is in activation_maximization.py. Of each layer NAME_LAYER_filters.png
-shows the grid, and that of an untrained copy as the control; _ascent.png how pictures came about;
-_responses.png what the same filters give for one face; _best_faces.png the nine faces, or parts of
-faces, that excite each most. filters.csv has a row a filter, NAME_filters.json the counts; with
---plain "plain" is in all of these names.
+For each filter: the image that maximally activates it, by gradient ascent from noise, and the faces
+that activate it most (the method: toolbox/analysis/activation_maximization.py). Each layer gets in
+figures/NAME/ LAYER_filters.png, the homework's figure, beside an untrained copy (of a first layer
+the kernels themselves), _ascent.png, _best_faces.png, _responses.png (the feature maps of a face),
+and their numbers. What differs from the defaults is in the names, as in conv_2a_PublicTest_seed1_*.
+The nine convolutions of `compact` take 2 minutes on two cores.
 """
 
-import contextlib
-import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,321 +24,16 @@ import tyro
 from matplotlib.figure import Figure
 
 import utils
-import activation_maximization as maximization
-import artefacts
-import classifier as classifiers
-from utils import CLASSES, Faces, InputError
-from filter_layers import FilterLayer, crop, filter_layers
+from toolbox.analysis import activation_maximization as maximization
+from toolbox.analysis import filter_study, saved_models
+from toolbox.analysis.filter_layers import choose_layers, crop, field_box
+from toolbox.analysis.filter_study import Study
+from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
+from toolbox.analysis.subject import Subject, open_subject
+from toolbox.dataset.pictures import read_picture
+from utils import CLASSES, InputError
 
-Cell = tuple[np.ndarray, str]  # a picture and the text over it
-
-
-@dataclass
-class Args:
-    # data
-    data: Path | None = None
-    """CSV of faces; without it data/fer2013.csv, or else drawn sample faces"""
-    split: Literal["validation", "PublicTest", "PrivateTest", "Test", "all"] = "validation"
-    """rows among which the faces that excite a filter most are found"""
-    row: int | None = None
-    """row of the CSV (0 is the first) whose responses are shown; without it the split's first"""
-    image: Path | None = None
-    """a picture to show the responses to instead; its middle is cut out and made 48x48"""
-
-    # model
-    model: Path | None = None
-    """saved Keras model; without it compact.keras, or fast.keras for drawn faces"""
-    input_range: tuple[float, float] = (0.0, 255.0)
-    """what black and white become before the model sees them, as 0 1 or -1 1"""
-    layer: str = ""
-    """convolution to look at; without it each in turn"""
-    filters: tuple[int, ...] = ()
-    """filters of it, for the figures alone; without them all, and their numbers in the table"""
-    list: bool = False
-    """only list the convolutions, their sizes and receptive fields"""
-
-    # ascent
-    steps: int = 128
-    """of gradient ascent"""
-    rate: float = 0.05
-    """of a step: Adam's learning rate, or with --plain the change as a share of 0..255"""
-    shift: float = 0.04
-    """largest random shift in each step, as a share of the receptive field"""
-    rotation: float = 6.0
-    """largest random turn in each step, degrees"""
-    zoom: float = 0.06
-    """largest random change of size in each step, as a share"""
-    plain: bool = False
-    """the homework's bare method: free pixels, no random moves"""
-
-    # output
-    show: int = 64
-    """filters in a grid, those of the highest values"""
-    few: int = 8
-    """filters in the figures of the ascent and of the best faces, evenly chosen of the grid"""
-    seed: int = 0
-    """of noise, random moves and the untrained copy"""
-    models_dir: Path = utils.ROOT / "models"
-    """folder of compact.keras and fast.keras"""
-    figures_dir: Path = utils.ROOT / "figures"
-    """folder of the figures and their numbers"""
-
-
-def choose_layers(args: Args, found: list[FilterLayer]) -> list[FilterLayer]:
-    """The layers that --layer names, every one without it. Raises InputError if there is none."""
-    chosen = [target for target in found if args.layer in ("", target.name)]
-    if not chosen:
-        names = ", ".join(target.name for target in found)
-        raise InputError(f"there is no convolution {args.layer}; there are {names}")
-    if args.filters and not args.layer:
-        raise InputError("--filters are of one layer; name it with --layer")
-    for number in args.filters:
-        if not 0 <= number < chosen[0].filters:
-            raise InputError(f"{args.layer} has filters 0 to {chosen[0].filters - 1}, not {number}")
-    return chosen
-
-
-def choose_face(args: Args, faces: Faces, rows: np.ndarray) -> tuple[np.ndarray, str]:
-    """The face (48, 48) whose responses are shown, and what to call it."""
-    if args.image:
-        return classifiers.read_picture(args.image)[0], args.image.name
-    row = int(rows[0]) if args.row is None else args.row
-    if not 0 <= row < len(faces.images):
-        raise InputError(f"{faces.path} has rows 0 to {len(faces.images) - 1}, not {row}")
-    name = "" if faces.labels is None else f", {CLASSES[faces.labels[row]]}"
-    return faces.images[row], f"row {row}{name}"
-
-
-def show(axes, image: np.ndarray, text: str) -> None:
-    axes.set_axis_on()  # a thin frame, for pictures that are white at the edge
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_linewidth(0.3)
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(text, fontsize=7, pad=2)
-
-
-def upright_grid(figure, count: int) -> np.ndarray:
-    """Axes without frames in a nearly square grid, (rows, columns)."""
-    columns = int(np.ceil(np.sqrt(count)))
-    grid = figure.subplots(int(np.ceil(count / columns)), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    return grid
-
-
-def plot_grids(grids: dict[str, list[Cell]], title: str) -> Figure:
-    """Named grids of pictures side by side, each picture with its text."""
-    side = 0.85 * np.ceil(np.sqrt(max(len(cells) for cells in grids.values())))
-    figure = Figure(
-        figsize=(max(side, 3) * len(grids) + 0.5, 1.15 * side + 1), layout="constrained"
-    )
-    figure.suptitle(title)
-    parts = figure.subfigures(1, len(grids), squeeze=False)[0]
-    for part, (name, cells) in zip(parts, grids.items(), strict=True):
-        part.suptitle(name, fontsize=10)
-        for axes, cell in zip(upright_grid(part, len(cells)).flat, cells, strict=False):
-            show(axes, *cell)
-    return figure
-
-
-def plot_rows(rows: dict[str, list[Cell]], title: str) -> Figure:
-    """A named row of pictures for each filter, each picture with its text."""
-    columns = max(len(cells) for cells in rows.values())
-    figure = Figure(figsize=(columns + 1.2, 1.2 * len(rows) + 0.8), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for line, (name, cells) in zip(grid, rows.items(), strict=True):
-        line[0].text(-0.1, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
-        for axes, cell in zip(line, cells, strict=False):
-            show(axes, *cell)
-    return figure
-
-
-def plot_responses(face: np.ndarray, maps: dict[int, np.ndarray], title: str) -> Figure:
-    """What each filter gives at each place of a face, all on one scale around 0."""
-    side = 0.85 * np.ceil(np.sqrt(len(maps)))
-    figure = Figure(figsize=(max(side, 2) + 3, max(1.1 * side, 2) + 0.7), layout="constrained")
-    figure.suptitle(title)
-    left, right = figure.subfigures(1, 2, width_ratios=[1.6, max(side, 2) + 1])
-    [[axes]] = upright_grid(left, 1)
-    show(axes, face, "the face")
-    limit = float(np.quantile(np.abs(list(maps.values())), 0.995)) or 1.0
-    grid = upright_grid(right, len(maps))
-    for axes, (number, heat) in zip(grid.flat, maps.items(), strict=False):
-        drawn = axes.imshow(heat, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.set_title(str(number), fontsize=7, pad=2)
-    right.colorbar(drawn, ax=grid, shrink=0.6, label="value before the nonlinearity")
-    return figure
-
-
-class Looked(NamedTuple):
-    """What was found of one layer; positions are those among `numbers`."""
-
-    target: FilterLayer
-    numbers: np.ndarray  # its filters that were looked at
-    ascent: maximization.Ascent
-    strongest: maximization.Strongest
-    table: pd.DataFrame  # a row a filter
-
-    def order(self, count: int) -> np.ndarray:
-        """Positions of the highest values first, dead filters last."""
-        return np.lexsort((-self.table["ascent"], self.table["dead"]))[:count]
-
-    def summary(self) -> dict:
-        live = self.table[self.table["dead"] == 0]
-        return {
-            "filters": len(self.table),
-            "dead": len(self.table) - len(live),
-            "receptive_field": self.target.field_text(),
-            "ascent_above_best_face": int((live["ascent"] > live["best_face"]).sum()),
-        }
-
-
-def look_at(args: Args, classifier, target: FilterLayer, strongest, labels) -> Looked:
-    """Climb for every filter of a layer and put the numbers together."""
-    numbers = np.array(args.filters or range(target.filters))
-    ascent = climb(args, classifier, target, numbers)
-    table = pd.DataFrame({"model": classifier.name, "layer": target.name, "filter": numbers})
-    table["start"], table["ascent"] = ascent.values[0], ascent.values.max(axis=0)
-    values = strongest.values[:, numbers]
-    table["best_face"] = values.max(axis=0)
-    table["dead"] = strongest.is_dead(target.rectified)[numbers].astype(int)
-    for label in np.unique(labels) if labels is not None else ():
-        table[f"mean_{CLASSES[label]}"] = values[labels == label].mean(axis=0)
-    return Looked(target, numbers, ascent, strongest, table)
-
-
-def climb(args: Args, classifier, target: FilterLayer, numbers) -> maximization.Ascent:
-    """The ascent as `args` say; moves shrink with the part of the face that a unit sees."""
-    share = float(min(target.field.size.max() / utils.SIDE, 1))
-    move = {"shift": args.shift * share, "rotation": args.rotation, "zoom": args.zoom}
-    verbose = int(sys.stdout.isatty())
-    return maximization.ascend(
-        classifier, target, numbers, args.steps, args.rate, move, args.plain, args.seed, verbose
-    )
-
-
-def draw(args: Args, faces: Faces, rows, classifier, control, looked: Looked, given) -> None:
-    """The four figures of a layer; `control` is the untrained copy and its layer."""
-    target, numbers, ascent, strongest, table = looked
-    middle, sides = target.middle, classifier.model.input_shape[1:3]
-    base = utils.folder(args.figures_dir, faces) / (
-        f"{classifier.name}_{target.name.replace('/', '_')}{'_plain' if args.plain else ''}"
-    )
-
-    def save(figure: Figure, ending: str) -> None:
-        utils.save_figure(figure, base.with_name(f"{base.name}_{ending}.png"))
-
-    def title(text: str) -> str:
-        way = " by plain ascent" if args.plain else ""
-        return utils.headline(faces, f"{classifier.name} {target.name}{way}: {text}")
-
-    def cut(face: np.ndarray, place=middle) -> np.ndarray:
-        return crop(face, target, place, sides)
-
-    def cells(climbed: maximization.Ascent, positions, names) -> list[Cell]:
-        reached, best = climbed.values.max(axis=0), climbed.best()
-        pictures = climbed.faces[best, np.arange(len(best))]
-        return [
-            (cut(pictures[i]), f"{name}: {reached[i]:.1f}")
-            for i, name in zip(positions, names, strict=True)
-        ]
-
-    order = looked.order(args.show)
-    names = [f"{numbers[i]}{' dead' if table['dead'][i] else ''}" for i in order]
-    blindly = climb(args, *control, numbers[order])
-    origin = "trained" if target.layer.trainable else "set, not trained"
-    grids = {
-        origin: cells(ascent, order, names),
-        "untrained copy": cells(blindly, range(len(order)), numbers[order]),
-    }
-    shown = f"{len(order)} of its {target.filters} filters, which see {target.field_text()} pixels"
-    shown = f"the highest {shown}" if len(order) < len(numbers) else shown
-    save(plot_grids(grids, title(f"what {shown}, answer most, and the value reached")), "filters")
-
-    few = order[np.linspace(0, len(order) - 1, min(args.few, len(order))).astype(int)]
-    climbs = {
-        f"filter {numbers[i]}": [
-            (cut(face[i]), f"step {step}: {value[i]:.1f}")
-            for step, face, value in zip(ascent.steps, ascent.faces, ascent.values, strict=True)
-        ]
-        for i in few
-    }
-    save(plot_rows(climbs, title("the ascent from noise, and the value reached")), "ascent")
-
-    maps = maximization.responses(classifier, target, given[0])
-    maps = {int(number): maps[number] for number in numbers[order]}
-    save(plot_responses(given[0], maps, title(f"responses to {given[1]}")), "responses")
-
-    found = {}
-    for i, ascended in zip(few, cells(ascent, few, ["ascent"] * len(few)), strict=True):
-        line = found[f"filter {numbers[i]}"] = [ascended]
-        values, places = strongest.values[:, numbers[i]], strongest.places[:, numbers[i]]
-        for face in np.argsort(-values, kind="stable")[:9]:
-            label = "" if faces.labels is None else CLASSES[faces.labels[rows[face]]]
-            picture = cut(faces.images[rows[face]], divmod(int(places[face]), target.width))
-            line.append((picture, f"{label} {values[face]:.1f}"))
-    about = title(f"the faces of {args.split} that excite a filter most")
-    save(plot_rows(found, about), "best_faces")
-
-
-def main(args: Args) -> dict:
-    """Look at every layer that is asked for; returns the record written beside the figures."""
-    utils.check_limits(args, LIMITS)
-    classifiers.require_tensorflow()
-    faces, classifier = classifiers.open_data_and_model(args)
-    found = filter_layers(classifier.model)
-    if args.list:
-        for target in found:
-            print(
-                f"{target.name}: {target.filters} filters, maps of {target.height}x{target.width}, "
-                f"receptive field {target.field_text()} pixels"
-            )
-        return {"layers": [target.name for target in found]}
-    chosen = choose_layers(args, found)
-    name = "filters_plain" if args.plain else "filters"
-    path = utils.folder(args.figures_dir, faces) / f"{name}.csv"
-    artefacts.read_table(path, KEY)  # a damaged one shows now, not after minutes
-    rows = classifiers.rows_of_split(args.split, faces, classifier)
-    given = choose_face(args, faces, rows)
-    labels = None if faces.labels is None else faces.labels[rows]
-    untrained = maximization.untrained(classifier, args.seed)
-    same = {target.name: target for target in filter_layers(untrained.model)}
-    strongest = maximization.strongest(classifier, chosen, faces.images[rows])
-    if not all(np.isfinite(found_in.values).all() for found_in in strongest.values()):
-        raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
-    record = utils.provenance(args, faces) | {"model": classifier.name, "split": args.split}
-    record |= {"faces": len(rows), "layers": {}}
-    tables = []
-    for target in chosen:
-        looked = look_at(args, classifier, target, strongest[target.name], labels)
-        control = untrained, same[target.name]
-        draw(args, faces, rows, classifier, control, looked, given)
-        tables.append(looked.table)
-        summary = looked.summary()
-        record["layers"][target.name] = summary | {"command": record["command"]}
-        print(
-            f"{target.name}: {summary['dead']} of {summary['filters']} filters dead; of the others "
-            f"{summary['ascent_above_best_face']} climbed above the best of {len(rows):,} faces"
-        )
-    if args.filters:
-        print(f"{path.name} stays as it is: it is of whole layers")
-        return record
-    table = artefacts.with_rows(artefacts.read_table(path, KEY), pd.concat(tables), KEY)
-    utils.write_text(path, table.to_csv(index=False, float_format="%.5g"))
-    path = path.with_name(f"{classifier.name}_{name}.json")
-    if args.layer and path.exists():  # what is known of the others stays
-        with contextlib.suppress(ValueError, LookupError, TypeError):  # but not if it is damaged
-            earlier = json.loads(path.read_text())
-            if earlier["data"] == record["data"] and earlier["split"] == record["split"]:
-                record["layers"] = earlier["layers"] | record["layers"]
-    utils.write_json(path, record)
-    return record
-
-
-KEY = ["model", "layer"]  # of filters.csv: a run replaces all rows of a layer
+SIGNED = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
 LIMITS = {
     "steps": (1, 10**5),
     "rate": (1e-6, 10),
@@ -348,9 +41,216 @@ LIMITS = {
     "rotation": (0, 180),
     "zoom": (0, 0.99),
     "show": (1, 1024),
-    "few": (1, 64),
     "seed": (0, 2**31 - 1),
 }
+
+
+@dataclass
+class Args:
+    # data
+    data: Path | None = None
+    """CSV of faces; without it data/fer2013.csv, or else synthetic faces"""
+    split: Literal["validation", "PublicTest", "PrivateTest", "Test", "all"] = "validation"
+    """rows among which the faces that activate a filter most are found"""
+    row: int | None = None
+    """row of the CSV (0 is the first) whose feature maps are shown; without it the split's first"""
+    image: Path | None = None
+    """a picture: show the feature maps of its middle square and nothing else; no CSV is read"""
+
+    # model
+    model: str = ""
+    """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
+    faces sample/fast"""
+    input_range: tuple[float, float] = (0.0, 255.0)
+    """what black and white become before the model sees them, as 0 1 or -1 1"""
+    layer: str = ""
+    """convolution to look at; without it each in turn"""
+
+    # gradient ascent
+    steps: int = 64
+    """steps of gradient ascent"""
+    rate: float = 0.05
+    """Adam's learning rate; with --plain the size of a step, as a fraction of 0..255"""
+    shift: float = 0.04
+    """largest random shift in each step, as a fraction of the receptive field"""
+    rotation: float = 6.0
+    """largest random rotation in each step, degrees"""
+    zoom: float = 0.06
+    """largest random zoom in each step, as a fraction"""
+    plain: bool = False
+    """the homework's bare method: free pixels, no random moves"""
+
+    # output
+    show: int = 64
+    """filters of a layer that climb and are shown: those that faces activate most"""
+    seed: int = 0
+    """of noise, random moves and the untrained copy"""
+    models_dir: Path = utils.MODELS
+    """folder of the models"""
+    figures_dir: Path = utils.FIGURES
+    """folder of the figures and their numbers"""
+
+
+def choose_face(row: int | None, subject: Subject) -> tuple[np.ndarray, str]:
+    """The face (48, 48) whose feature maps are shown, and what to call it."""
+    faces, row = subject.faces, int(subject.rows[0]) if row is None else row
+    if not 0 <= row < len(faces.images):
+        raise InputError(f"{faces.path} has rows 0 to {len(faces.images) - 1}, not {row}")
+    label = "" if faces.labels is None else f" ({CLASSES[faces.labels[row]]})"
+    return faces.images[row], f"row {row}{label}"
+
+
+def plot_filters(study: Study, title: Callable[[str], str]) -> Figure:
+    """What maximally activates each filter, trained and untrained; of a first layer its kernel."""
+    target, columns = study.target, int(np.ceil(np.sqrt(len(study.shown))))
+    what, look = "images that maximally activate", {"scale": "pixel value"}
+    if target.first:
+        what, look = "kernels of", {"look": SIGNED, "scale": "weight / largest of the filter"}
+    headings = ["trained" if target.layer.trainable else "set, not trained", "untrained copy"]
+    widths = [columns, -(-len(study.control.values[0]) // columns)]
+    grids = []
+    for i, ascent in enumerate((study.ascent, study.control)):
+        images, reached = ascent.best()
+        pictures = study.kernels[i] if target.first else images
+        cells = [
+            Cell(crop(picture, target, target.middle), f"{number}: {value:.1f}")
+            for picture, number, value in zip(pictures, study.shown, reached, strict=False)
+        ]
+        grids.append(Grid(in_rows(cells, widths[i]), headings[i], **look))
+    some = "" if len(study.shown) == target.filters else f"{len(study.shown)} of "
+    text = f"{what} {some}its {target.filters} filters, with the activation that ascent reached"
+    return plot_grids([grids[0]._replace(scale=""), grids[1]], title(text))
+
+
+def plot_ascent(study: Study, title: Callable[[str], str]) -> Figure:
+    """One row per filter: the image after some steps, and its activation."""
+    target, ascent = study.target, study.ascent
+    rows = [
+        [
+            Cell(crop(faces[i], target, target.middle), f"step {step}: {values[i]:.1f}")
+            for step, faces, values in zip(ascent.steps, ascent.faces, ascent.values, strict=True)
+        ]
+        for i in study.examples
+    ]
+    text = "gradient ascent from noise, one row per filter, with its activation"
+    return plot_grids([Grid(rows, names=study.names, scale="pixel value")], title(text))
+
+
+def plot_best_faces(study: Study, best: pd.DataFrame, subject: Subject, title) -> Figure:
+    """One row per filter: the synthesized image, then the faces that activate it most.
+
+    If a filter sees only a patch of the face, the patch, and beside it the face with a box.
+    """
+    target, rows, (pictures, reached) = study.target, [], study.ascent.best()
+    for i in study.examples:
+        row = [Cell(crop(pictures[i], target, target.middle), f"ascent: {reached[i]:.1f}")]
+        for found in best[best["filter"] == study.shown[i]].itertuples():
+            face, place = subject.faces.images[found.row], (found.map_y, found.map_x)
+            text = f"{found.label} {found.activation:.1f}"
+            row.append(Cell(crop(face, target, place), text))
+            if not target.sees_whole_face:
+                row.append(Cell(face, f"row {found.row}", field_box(target, place)))
+        rows.append(row[: filter_study.BEST + 1])
+    patches = "" if target.sees_whole_face else "patches of "
+    text = f"{patches}faces of {subject.label} that activate a filter most, one row per filter"
+    return plot_grids([Grid(rows, names=study.names, scale="pixel value")], title(text))
+
+
+def plot_feature_maps(face: np.ndarray, maps: np.ndarray, filters, title: str) -> Figure:
+    """A face (48, 48) and, on one scale around 0, some filters' maps of it of (filters, h, w)."""
+    limit = float(np.quantile(np.abs(maps[filters]), 0.995)) or 1.0
+    cells = [Cell(maps[number], str(number)) for number in filters]
+    look = SIGNED | {"vmin": -limit, "vmax": limit}
+    scale = "activation, before the nonlinearity"
+    grids = [Grid([[Cell(face, "input")]]), Grid(square_rows(cells), look=look, scale=scale)]
+    return plot_grids(grids, title)
+
+
+def save_study(args: Args, subject: Subject, study: Study) -> dict:
+    """Write the tables and figures of a layer; returns its JSON record."""
+    target, classifier = study.target, subject.classifier
+    table = filter_study.tabulate(study, subject)
+    best = filter_study.find_best_faces(study, subject)
+    split = "" if subject.label == Args.split else f"_{subject.label}"
+    settings = utils.changed(args, "steps", "rate", "shift", "rotation", "zoom", "show", "seed")
+    base = f"{target.file_name}{utils.changed(args, 'plain')}{split}{settings}"
+
+    def path(ending: str) -> Path:
+        return subject.folder / f"{base}_{ending}"
+
+    def title(text: str) -> str:
+        way = ", plain ascent" if args.plain else ""
+        return subject.headline(f"{classifier.name} {target.name}{way}: {text}")
+
+    record = utils.provenance(args, subject.faces) | filter_study.summarize(study, subject, table)
+    utils.write_text(path("filters.csv"), table.to_csv(index=False, float_format="%.5g"))
+    utils.write_text(path("best_faces.csv"), best.to_csv(index=False, float_format="%.5g"))
+    utils.write_json(path("filters.json"), record)
+    face, name = choose_face(args.row, subject)
+    maps = maximization.feature_maps(classifier, target, face)
+    utils.save_figure(plot_filters(study, title), path("filters.png"))
+    utils.save_figure(plot_ascent(study, title), path("ascent.png"))
+    utils.save_figure(plot_best_faces(study, best, subject, title), path("best_faces.png"))
+    figure = plot_feature_maps(face, maps, study.shown, title(f"feature maps of {name}"))
+    utils.save_figure(figure, path(f"responses{utils.changed(args, 'row')}.png"))
+    return record
+
+
+def show_picture(args: Args) -> dict:
+    """Write each layer's feature maps of --image; returns {layer: its JSON record}."""
+    face = read_picture(args.image)[0]
+    path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
+    classifier = saved_models.load_classifier(path, args.input_range)
+    synthetic, records = saved_models.trained_on_synthetic(classifier), {}
+    folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
+    settings = classifier.settings + utils.changed(args, "show")
+    note = "\nmodel trained on SYNTHETIC FACES, not photographs" if synthetic else ""
+    for target in choose_layers(classifier.model, args.layer):
+        path = folder / f"{target.file_name}_image-{args.image.stem}{settings}_responses.png"
+        utils.refuse_overwriting([args.image], [path])
+        maps = maximization.feature_maps(classifier, target, face)
+        highest = maps.max(axis=(1, 2))
+        title = f"{classifier.name} {target.name}: feature maps of {args.image.name}{note}"
+        figure = plot_feature_maps(face, maps, np.argsort(-highest)[: args.show], title)
+        utils.save_figure(figure, path)
+        record = utils.provenance(args) | {"model": classifier.name, "layer": target.name}
+        record["highest_activations"] = [float(f"{value:.5g}") for value in highest]
+        utils.write_json(path.with_suffix(".json"), record)
+        records[target.name] = record
+    return records
+
+
+def main(args: Args) -> dict:
+    """Look at every layer that is asked for; returns {layer: its JSON record}."""
+    utils.check_limits(args, LIMITS)
+    saved_models.require_tensorflow()
+    if args.image:
+        return show_picture(args)
+    faces = utils.load_faces(args.data)
+    path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
+    classifier = saved_models.load_classifier(path, args.input_range)
+    targets = choose_layers(classifier.model, args.layer)
+    subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
+    choose_face(args.row, subject)  # a wrong row shows now, not after minutes
+    copy = maximization.untrained_copy(classifier, args.seed)
+    found = maximization.activations_on_faces(classifier, targets, faces.images[subject.rows])
+    moves = args.shift, args.rotation, args.zoom
+    settings = maximization.AscentSettings(args.steps, args.rate, *moves, args.plain, args.seed)
+    records, verbose = {}, int(sys.stdout.isatty())
+    same_layers = choose_layers(copy.model, args.layer)
+    for target, same, on_faces in zip(targets, same_layers, found, strict=True):
+        if not np.isfinite(on_faces.values).all():
+            raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
+        models = (classifier, target), (copy, same)
+        study = filter_study.study_layer(*models, on_faces, args.show, settings, verbose)
+        record = records[target.name] = save_study(args, subject, study)
+        print(
+            f"{target.name}: {record['dead']} of {record['filters']} filters dead; "
+            f"{record['ascent_above_best_face']} of {record['climbed']} images activate their "
+            f"filter more than any of {len(subject.rows):,} faces"
+        )
+    return records
+
 
 if __name__ == "__main__":
     utils.run(main, tyro.cli(Args, description=__doc__))

@@ -1,13 +1,12 @@
 """Small faces that every test can make for itself."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import utils
-import fer2013_csv
+from toolbox.dataset import fer2013_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,13 +30,22 @@ def faces_csv(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """A folder with faces.csv and models/compact.keras, trained a little on it."""
+    """A folder with faces.csv and models/compact.keras, a tiny net trained a little on it."""
     import train_cnn  # here, since TensorFlow takes seconds that many a test does not need
 
     folder = tmp_path_factory.mktemp("trained")
     fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
-    args = train_cnn.Args(folder / "faces.csv", width=4, batch_size=32, epochs=6, name="compact")
-    train_cnn.main(replace(args, models_dir=folder / "models", figures_dir=folder / "figures"))
+    train_cnn.main(
+        train_cnn.Args(
+            data=folder / "faces.csv",
+            width=4,
+            batch_size=32,
+            epochs=6,
+            name="compact",
+            models_dir=folder / "models",
+            figures_dir=folder / "figures",
+        )
+    )
     return folder
 
 

@@ -1,5 +1,7 @@
 """Every distribution becomes the same CSV, the report counts right, and nothing is overwritten."""
 
+import contextlib
+import os
 import shutil
 import sys
 import types
@@ -11,9 +13,10 @@ import pytest
 from conftest import make_faces
 from PIL import Image
 
-import fer2013_csv
 import prepare_data
-from fer2013_csv import USAGES, InputError
+from toolbox.dataset import archives, fer2013_csv, synthetic_faces
+from toolbox.dataset.faces import USAGES
+from toolbox.files import InputError
 
 IMAGES, LABELS, USAGE = make_faces(84)
 NAMES = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
@@ -50,11 +53,11 @@ def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
                 archive.write(path, path.relative_to(base))
             archive.writestr("labels.csv", "name,label\n")  # neither these hide the images
             archive.writestr("__MACOSX/train/angry/._1.png", "resource")
-    images, labels, usage, drawn = prepare(source, tmp_path / "out.csv")
+    images, labels, usage, synthetic = prepare(source, tmp_path / "out.csv")
     order = np.argsort(USAGE, kind="stable")  # split by split, each in the order of its numbers
     expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
     assert as_table(images, labels, usage) == expected
-    assert not drawn
+    assert not synthetic
 
 
 def test_unnamed_test_images_stay_merged_and_that_is_said(tmp_path, capsys):
@@ -116,11 +119,9 @@ def test_report_counts_copies_leaks_conflicts_and_blanks(tmp_path, capsys):
     assert "Training: 2 rows are copies of another; 1 pictures with conflicting labels" in lines
     assert "PublicTest: 0 rows are copies of another; 0 pictures with conflicting labels" in lines
     assert "PrivateTest: 1 rows are copies of another; 0 pictures with conflicting labels" in lines
-    assert "PublicTest: 1 rows also stand in Training; 1 pictures with conflicting labels" in lines
-    assert "PrivateTest: 2 rows also stand in Training; 0 pictures with conflicting labels" in lines
-    assert (
-        "PrivateTest: 0 rows also stand in PublicTest; 0 pictures with conflicting labels" in lines
-    )
+    assert "PublicTest: 1 rows are in Training too; 1 pictures with conflicting labels" in lines
+    assert "PrivateTest: 2 rows are in Training too; 0 pictures with conflicting labels" in lines
+    assert "PrivateTest: 0 rows are in PublicTest too; 0 pictures with conflicting labels" in lines
     assert "blank images (standard deviation below 1): 1" in lines
     kept, kept_labels, kept_usage, _ = prepare(path, tmp_path / "out.csv", drop_leaks=True)
     keep = np.setdiff1d(np.arange(84), train[5:7])
@@ -143,7 +144,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     with pytest.raises(InputError, match="add --overwrite"):
         prepare(source, output)
     assert output.read_text() == "precious"
-    with pytest.raises(InputError, match="is what is read"):
+    with pytest.raises(InputError, match="is an input"):
         prepare(source, source, overwrite=True)
     prepare(source, output, overwrite=True)
     assert output.read_bytes() == source.read_bytes()
@@ -167,10 +168,16 @@ def broken_folder(folder: Path, kind: str) -> None:
         (folder / "train" / "sad" / "bad.jpg").write_text("not an image")
     elif kind == "gif":
         face.save(folder / "train" / "sad" / "moving.gif")
-    elif kind == "16 bits":
-        Image.fromarray(IMAGES[0].astype(np.uint16) * 200).save(
-            folder / "train" / "sad" / "deep.png"
-        )
+    elif kind == "pipe":
+        os.mkfifo(folder / "train" / "sad" / "pipe.png")
+    elif kind == "link to itself":
+        (folder / "train" / "sad" / "loop.png").symlink_to("loop.png")
+    elif kind == "contempt":
+        (folder / "train" / "contempt").mkdir()
+        face.save(folder / "train" / "contempt" / "1.png")
+    elif kind == "eighth number":
+        (folder / "train" / "7").mkdir()
+        face.save(folder / "train" / "7" / "1.png")
     elif kind == "stray":
         (folder / "sad").mkdir()
         face.save(folder / "sad" / "1.png")
@@ -179,13 +186,16 @@ def broken_folder(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("class", "`bored` is not a class"),
+        ("class", "`bored` is not one of angry, disgust"),
+        ("eighth number", "`7` is none of the numbers 0..6 of fer2013; give --numbering affectnet"),
+        ("contempt", "`contempt` is contempt, which is none of FER2013's seven classes; move it"),
+        ("pipe", "pipe.png is not a regular file"),
+        ("link to itself", "loop.png does not exist"),
         ("size", "is 64 x 64, not 48 x 48"),
-        ("damaged", "bad.png is not a readable image"),
-        ("text", "bad.jpg is not a readable image"),
+        ("damaged", "bad.png is not a readable picture (unknown format)"),
+        ("text", "bad.jpg is not a readable picture (unknown format)"),
         ("gif", "moving.gif is none of .png"),
-        ("16 bits", "more than 8 bits"),
-        ("stray", "stands outside of train/ and test/"),
+        ("stray", "is outside of train/ and test/"),
     ],
 )
 def test_bad_image_folder_ends_in_one_clear_line(kind, expected, tmp_path):
@@ -208,11 +218,136 @@ def test_empty_folder_several_csvs_and_no_source_end_in_one_line(tmp_path):
         prepare_data.main(prepare_data.Args(output=tmp_path / "out.csv"))
 
 
-def test_drawn_faces_do_not_become_fer2013(tmp_path):
-    path = tmp_path / "drawn.csv"
+def test_synthetic_faces_do_not_become_fer2013(tmp_path):
+    path = tmp_path / "synthetic.csv"
     fer2013_csv.write_csv(path, IMAGES, LABELS, USAGE, ["0"] * 84)
-    with pytest.raises(InputError, match="drawn faces"):
+    with pytest.raises(InputError, match="synthetic faces"):
         prepare(path, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("held_out", ["validation", "val", "valid", "test"])
+def test_one_held_out_folder_under_any_name_is_merged_test(held_out, tmp_path):
+    source = image_folder(tmp_path / "archive", named=False)
+    (source / "test").rename(source / held_out)
+    _, _, usage, _ = prepare(source, tmp_path / "out.csv")
+    np.testing.assert_array_equal(np.bincount(usage), [(USAGE == 0).sum(), 0, 0, (USAGE > 0).sum()])
+
+
+def test_validation_beside_test_is_publictest_beside_privatetest(tmp_path):
+    source = image_folder(tmp_path / "archive", named=False)
+    for folder in (source / "train").iterdir():
+        other = source / "valid" / folder.name
+        other.mkdir(parents=True)
+        next(folder.iterdir()).rename(other / "first.png")
+    _, _, usage, _ = prepare(source, tmp_path / "out.csv")
+    assert np.bincount(usage).tolist() == [(USAGE == 0).sum() - 7, 7, (USAGE > 0).sum()]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    source = image_folder(tmp_path / "archive", named=True)
+    (source / "train" / "sad").rename(tmp_path / "elsewhere")
+    (source / "train" / "sad").symlink_to(tmp_path / "elsewhere")
+    (source / "train" / "happy" / "up").symlink_to(source)
+    images, *_ = prepare(source, tmp_path / "out.csv")
+    assert len(images) == 84
+
+
+@pytest.mark.parametrize(
+    ("numbering", "numbers", "said"),
+    [
+        ("fer2013", "0123456", "in the order of fer2013: 0 Angry, 1 Disgust, 2 Fear, 3 Happy"),
+        ("affectnet", "6541230", "of affectnet: 0 Neutral, 1 Happy, 2 Sad, 3 Surprise, 4 Fear"),
+        ("rafdb", "6324517", "of rafdb: 1 Surprise, 2 Fear, 3 Disgust, 4 Happy, 5 Sad, 6 Angry"),
+        ("ferplus", "4561320", "of ferplus: 0 Neutral, 1 Happy, 2 Surprise, 3 Sad, 4 Angry"),
+    ],
+)
+def test_numbered_folders_in_the_order_of_their_data_set(
+    numbering, numbers, said, tmp_path, capsys
+):
+    source = image_folder(tmp_path / "archive", named=True, classes=numbers)
+    faces = prepare(source, tmp_path / "out.csv", numbering=numbering)
+    order = np.argsort(USAGE, kind="stable")
+    expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
+    assert as_table(*faces[:3]) == expected
+    assert said in capsys.readouterr().out
+
+
+def test_a_numbering_does_not_hide_what_cannot_be_read(tmp_path):
+    source = image_folder(tmp_path / "archive", named=True, classes="6541237")
+    with pytest.raises(InputError, match="`7` is contempt in the order of affectnet"):
+        prepare(source, tmp_path / "out.csv", numbering="affectnet")
+    fer2013_csv.write_csv(tmp_path / "faces.csv", IMAGES, LABELS, USAGE)
+    with pytest.raises(InputError, match="--numbering is for image folders"):
+        prepare(tmp_path / "faces.csv", tmp_path / "out.csv", numbering="rafdb")
+
+
+@pytest.mark.parametrize("kind", ["tar.gz of a table", "tar.gz of images"])
+def test_tar_gz(kind, tmp_path):
+    folder = image_folder(tmp_path / "fer2013", named=True)
+    if kind == "tar.gz of a table":
+        shutil.rmtree(folder)
+        folder.mkdir()
+        fer2013_csv.write_csv(folder / "fer2013.csv", IMAGES, LABELS, USAGE)
+        (folder / "README").write_text("notes, with, commas\n")
+    archive = shutil.make_archive(str(folder), "gztar", tmp_path, "fer2013")
+    images, labels, usage, _ = prepare(Path(archive), tmp_path / "out.csv")
+    assert sorted(as_table(images, labels, usage)) == sorted(as_table(IMAGES, LABELS, USAGE))
+
+
+def test_archives_that_unpack_to_too_much_or_are_damaged_end_in_one_line(tmp_path, monkeypatch):
+    source = image_folder(tmp_path / "archive", named=True)
+    path = Path(shutil.make_archive(str(source), "zip", source))
+    content = path.read_bytes()
+    monkeypatch.setattr(archives, "LARGEST_UNPACKED", 10_000)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        prepare(path, tmp_path / "out.csv")
+    monkeypatch.undo()
+    for at in (-10, -100, -1000, 40, 4000):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+        with contextlib.suppress(InputError):
+            prepare(path, tmp_path / "out.csv", report_only=True)
+
+
+def test_a_device_is_written_to_and_stays(tmp_path):
+    source = tmp_path / "faces.csv"
+    fer2013_csv.write_csv(source, IMAGES, LABELS, USAGE)
+    prepare_data.main(prepare_data.Args(source, output=Path("/dev/null")))
+    assert Path("/dev/null").is_char_device()
+
+
+def test_synthetic_faces_say_that_they_are(tmp_path):
+    args = prepare_data.Args(
+        synthetic=True, count=300, output=tmp_path / "faces.csv", figures_dir=tmp_path
+    )
+    assert prepare_data.main(args) == {"rows_read": 300, "rows_written": 300}
+    images, labels, usage, synthetic = fer2013_csv.parse_csv(args.output)
+    expected = synthetic_faces.draw_faces(300)
+    assert synthetic
+    assert np.array_equal(images, expected[0])
+    assert np.array_equal(labels, expected[1])
+    assert np.array_equal(np.bincount(usage), [240, 30, 30])
+    assert (tmp_path / "sample" / "synthetic_faces.png").stat().st_size > 10_000
+
+
+def test_impossible_numbers_of_synthetic_faces_are_refused(tmp_path):
+    for wrong in ({"count": 0}, {"seed": -1}):
+        args = prepare_data.Args(synthetic=True, **wrong, output=tmp_path / "faces.csv")
+        with pytest.raises(InputError, match="give"):
+            prepare_data.main(args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_faces_are_not_overwritten_by_synthetic_ones(tmp_path):
+    args = prepare_data.Args(
+        synthetic=True, count=7, output=tmp_path / "faces.csv", figures_dir=tmp_path
+    )
+    args.output.write_text("emotion,pixels,Usage\n")
+    with pytest.raises(InputError, match="not synthetic"):
+        prepare_data.main(args)
+    assert args.output.read_text() == "emotion,pixels,Usage\n"
+    args.output.unlink()
+    prepare_data.main(args)
+    prepare_data.main(args)  # synthetic faces may be drawn again
 
 
 def test_kaggle_download(tmp_path, monkeypatch):

@@ -1,0 +1,259 @@
+"""How good is a saved model really?
+
+    python evaluate.py --split PublicTest                       # calibration
+    python evaluate.py --split PublicTest --flip --shift 2      # mean over 18 views of each face
+    python evaluate.py --split PublicTest --ensemble fast dnn   # mean over several models
+    python evaluate.py --split PublicTest --versus fast         # is one really better?
+    python evaluate.py --split PublicTest --ferplus fer2013new.csv
+
+Writes to figures/NAME/: SPLIT_evaluation.json, named after what was asked for, for example
+SPLIT_evaluation_flip_shift2.json; SPLIT_reliability.png, whether the probabilities can be believed;
+and SPLIT_versus_OTHER.png, where two models differ. Faces that a model was trained on are counted,
+and each figure is given without them too. Seconds per view and model.
+
+What to expect of the shipped model on PublicTest: 67.1 % [65.6, 68.7] on the faces as they are, and
+68.9 % with --flip --shift 2.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import tyro
+from matplotlib.figure import Figure
+
+import utils
+from toolbox.analysis import calibration, crowd, held_out, hints, in_words, metrics, saved_models
+from toolbox.analysis.cells import plot_cells
+from toolbox.analysis.subject import Subject, open_subject
+from toolbox.dataset import ferplus
+from utils import CLASSES, SIDE, InputError
+
+LEAST_FACES = 20  # different ones, to fit a temperature on half of them
+LONGEST_NAME = 100  # characters of a file's name for all members of an ensemble
+
+
+@dataclass
+class Args:
+    # data
+    data: Path | None = None
+    """CSV of faces; without it data/fer2013.csv, or else synthetic faces"""
+    split: Literal["validation", "PublicTest", "PrivateTest", "Test", "all"] = "validation"
+    """rows to evaluate on; validation are those that this model held out"""
+    ferplus: Path | None = None
+    """fer2013new.csv with the votes of FER+'s taggers on the same rows"""
+
+    # models: each a path, or the name of a run
+    model: str = ""
+    """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
+    faces sample/fast"""
+    versus: str = ""
+    """another model to compare with on the same rows"""
+    ensemble: tuple[str, ...] = ()
+    """models whose probabilities are averaged with this model's"""
+    input_range: tuple[float, float] = saved_models.PIXELS
+    """what black and white become before models without a record of ours see them, as 0 1"""
+    classes: tuple[str, ...] = ()
+    """what the outputs of such models stand for: 7 names in order, or alphabetical"""
+
+    # views
+    flip: bool = False
+    """average over each face and its mirror image"""
+    shift: int = 0
+    """average over faces shifted by this many pixels each way"""
+
+    # output
+    seed: int = 0
+    """of the halves that the temperature is fitted and evaluated on"""
+    models_dir: Path = utils.MODELS
+    """folder of your models"""
+    figures_dir: Path = utils.FIGURES
+    """folder of the figures and their numbers"""
+
+
+def open_others(args: Args, subject: Subject, names: tuple[str, ...]) -> list[Subject]:
+    """Other models on the same rows; each knows which of those it has seen."""
+    others = []
+    for name in names:
+        path = saved_models.find_model(name, args.models_dir, subject.faces.synthetic)
+        other = saved_models.load_classifier(path, args.input_range, args.classes)
+        hints.tell(other, subject.faces, subject.rows)
+        known = held_out.find_rows(subject.faces, other, subject.first_copies)
+        others.append(subject._replace(classifier=other, known=known))
+    return others
+
+
+def seen_by_any(subjects: list[Subject]) -> np.ndarray | None:
+    """bool (m,): which rows one of the models is known to have seen; None if that is of none."""
+    known = [subject.seen for subject in subjects if subject.seen is not None]
+    return np.any(known, axis=0) if known else None
+
+
+def evaluate_views(
+    subjects: list[Subject], images: np.ndarray, labels: np.ndarray, shift: int, flip: bool
+) -> dict:
+    """Accuracy of probabilities averaged over views of each face, and over all the models.
+
+    images: uint8 (m, 48, 48); labels: (m,); the first of `subjects` is the model in question.
+    """
+    found, means = {}, []
+    for subject in subjects:
+        mean, views = saved_models.predict_views(subject.classifier, images, shift, flip)
+        means.append(mean)
+    if views > 1:
+        answers = means[0].argmax(axis=1)
+        measured = metrics.measure_unseen(labels, answers, subjects[0].seen)
+        found["test_time_augmentation"] = {"views": views} | measured
+    if len(subjects) > 1:
+        answers = np.mean(means, axis=0).argmax(axis=1)
+        measured = metrics.measure_unseen(labels, answers, seen_by_any(subjects))
+        names = [subject.classifier.name for subject in subjects]
+        unknown = [subject.classifier.name for subject in subjects if subject.seen is None]
+        told = {"models": names, "training_faces_unknown_of": unknown, "views": views}
+        found["ensemble"] = told | measured
+    return found
+
+
+def compare(
+    subject: Subject, other: Subject, labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray
+) -> dict:
+    """Two models on the same faces, and on those that neither was trained on.
+
+    labels, ours, theirs: (m,), true and predicted classes.
+    """
+    found = {"model": other.classifier.name, "faces": len(labels)}
+    found |= metrics.compare_models(labels, ours, theirs)
+    for name, each in (("this", subject), ("the_other", other)):
+        if each.seen is not None:
+            found[f"faces_seen_by_{name}"] = int(each.seen.sum())
+    seen = seen_by_any([subject, other])
+    if seen is not None and 0 < seen.sum() < len(seen):
+        fair = ~seen
+        compared = metrics.compare_models(labels[fair], ours[fair], theirs[fair])
+        found["without_seen"] = {"faces": int(fair.sum())} | compared
+    return found
+
+
+def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int) -> dict:
+    """Probabilities (m, 7) as they are and, by name, at a temperature fitted on other faces."""
+    faces, rows = subject.faces, subject.rows
+    variants = {"as they are": probabilities}
+    fit_on = subject.known.held_out
+    _, first, place = np.unique(subject.first_copies[rows], True, True)
+    if split in ("validation", "PublicTest") and len(first) >= LEAST_FACES:
+        labels = faces.labels[rows].astype(int)
+        scaled = calibration.cross_fitted(probabilities, labels, first[place], seed)
+        variants["at a temperature fitted on the other half"] = scaled
+    elif fit_on is not None and split != "all":
+        others = saved_models.predict(subject.classifier, faces.images[fit_on])
+        temperature = calibration.fit_temperature(others, faces.labels[fit_on].astype(int))
+        scaled = calibration.at_temperature(probabilities, temperature)
+        variants["at a temperature fitted on validation"] = scaled
+    return variants
+
+
+def plot_difference(ours: np.ndarray, theirs: np.ndarray, title: str) -> Figure:
+    """Ratio of each cell in one matrix less that in the other; counts (7, 7) each."""
+    difference = metrics.ratios(ours) - metrics.ratios(theirs)
+    texts = [f"{value:+.2f}" for value in difference.flat]
+    limit = max(np.abs(difference).max(), 0.01)
+    figure, image = plot_cells(difference, texts, CLASSES, limit, title)
+    figure.colorbar(image, label="difference of the fractions of the true class", shrink=0.8)
+    return figure
+
+
+def unique_name(args: Args, subject: Subject) -> str:
+    """A model's name in names of files, with how it is fed, where that is unusual."""
+    classifier = subject.classifier
+    name = saved_models.unique_name(classifier, args.models_dir, subject.synthetic)
+    return name + classifier.settings
+
+
+def what_changes_it(args: Args, members: list[Subject], other: Subject | None) -> str:
+    """The end of the record's file name: all that was asked for."""
+    ensemble = "+".join(unique_name(args, each) for each in members)
+    if len(ensemble) > LONGEST_NAME:
+        digest = hashlib.sha256(ensemble.encode()).hexdigest()[:8]
+        ensemble = f"{len(members)}-{digest}"
+    return (
+        utils.changed(args, "flip", "shift", "seed")
+        + (f"_ensemble-{ensemble}" if members else "")
+        + (f"_versus-{unique_name(args, other)}" if other else "")
+        + ("_ferplus" if args.ferplus else "")
+    )
+
+
+def write_reliability(subject: Subject, title: str, variants: dict, base: Path) -> None:
+    """The reliability diagram and its numbers; variants: probabilities (m, 7) by name."""
+    labels = subject.faces.labels[subject.rows].astype(int)
+    curves = {name: calibration.reliability(p, labels) for name, p in variants.items()}
+    errors = {name: calibration.scores(p, labels) for name, p in variants.items()}
+    labelled = {
+        f"{name}: error {errors[name]['expected_calibration_error']:.3f}": curve
+        for name, curve in curves.items()
+    }
+    figure = calibration.plot_reliability(labelled, subject.headline(title))
+    utils.save_figure(figure, Path(f"{base}.png"))
+    bins = pd.concat({name: pd.DataFrame(curve) for name, curve in curves.items()})
+    utils.write_text(Path(f"{base}.csv"), bins.rename_axis(["probabilities", "bin"]).to_csv())
+
+
+def write_difference(subject: Subject, title: str, labels, answers, base: Path) -> None:
+    """Where two models differ, and the numbers; answers: predicted classes (m,) of both."""
+    ours, theirs = (metrics.confusion_counts(labels, each) for each in answers)
+    figure = plot_difference(ours, theirs, subject.headline(title))
+    utils.save_figure(figure, Path(f"{base}.png"))
+    difference = metrics.ratios(ours) - metrics.ratios(theirs)
+    table = pd.DataFrame(difference, pd.Index(CLASSES, name="true"), CLASSES)
+    utils.write_text(Path(f"{base}.csv"), table.to_csv())
+
+
+def main(args: Args) -> dict:
+    """Evaluate the model as `args` say; returns the record that it writes."""
+    utils.check_limits(args, {"seed": (0, 2**31 - 1), "shift": (0, SIDE)})
+    faces = utils.load_faces(args.data)
+    path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
+    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
+    if faces.labels is None:
+        raise InputError(f"{faces.path} has no labels, so there is nothing to compare with")
+    votes = ferplus.read_votes(args.ferplus, faces) if args.ferplus else None
+    subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
+    members = open_others(args, subject, args.ensemble)
+    other = open_others(args, subject, (args.versus,))[0] if args.versus else None
+    base = subject.folder / subject.label
+    labels, images = faces.labels[subject.rows].astype(int), faces.images[subject.rows]
+
+    probabilities = saved_models.predict(classifier, images)
+    predicted = probabilities.argmax(axis=1)
+    variants = calibrate(subject, args.split, probabilities, args.seed)
+    record = utils.provenance(args, faces) | {
+        "model": classifier.name,
+        "model_trained_on_synthetic": saved_models.trained_on_synthetic(classifier),
+        "split": args.split,
+        **metrics.measure_unseen(labels, predicted, subject.seen),
+        "calibration": {name: calibration.scores(p, labels) for name, p in variants.items()},
+    }
+    if args.flip or args.shift or members:
+        record |= evaluate_views([subject, *members], images, labels, args.shift, args.flip)
+    if votes is not None:
+        record["ferplus"] = crowd.compare(votes[subject.rows], labels, predicted)
+    if other:
+        theirs = saved_models.predict(other.classifier, images).argmax(axis=1)
+        record["versus"] = compare(subject, other, labels, predicted, theirs)
+        title = f"{classifier.name} minus {other.classifier.name} on {args.split}"
+        file = Path(f"{base}_versus_{unique_name(args, other)}")
+        write_difference(subject, title, labels, (predicted, theirs), file)
+    print("\n".join(in_words.evaluation(record)))
+    title = f"{classifier.name} on {args.split}: {100 * record['accuracy']:.1f} % right"
+    reliability = f"{base}_reliability{utils.changed(args, 'seed')}"
+    write_reliability(subject, title, variants, Path(reliability))
+    end = what_changes_it(args, members, other)
+    utils.write_json(Path(f"{base}_evaluation{end}.json"), record)
+    return record
+
+
+if __name__ == "__main__":
+    utils.run(main, tyro.cli(Args, description=__doc__))

@@ -1,0 +1,106 @@
+"""Whatever a model's outputs are and in whatever order, its answer is the same."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_faces
+from model_makers import brightness_model
+
+from toolbox.analysis import adapter
+from toolbox.analysis.model_layers import logits_model
+from toolbox.dataset.faces import CLASSES
+from toolbox.files import InputError
+
+LAYERS = keras.layers
+
+
+def test_class_names_in_any_order():
+    names = ("anger", "Disgusted", "fear", "happiness", "neutral", "SAD", "surprise")
+    assert adapter.read_order(names, "--classes") == (0, 1, 2, 3, 6, 4, 5)
+    assert adapter.read_order(("alphabetical",), "--classes") == (0, 1, 2, 3, 6, 4, 5)
+    assert adapter.read_order("alphabetical", "x.json") == (0, 1, 2, 3, 6, 4, 5)
+    assert adapter.read_order((), "--classes") == tuple(range(7))
+    for wrong in (CLASSES[:6], (*CLASSES[:6], "Angry"), (*CLASSES[:6], "contempt"), ("x",)):
+        with pytest.raises(InputError, match=r"--classes: .* in the order of the outputs"):
+            adapter.read_order(wrong, "--classes")
+
+
+@pytest.mark.parametrize("last", ["softmax", None, "sigmoid"])
+def test_outputs_are_put_into_our_order(last):
+    order = (6, 3, 0, 1, 5, 2, 4)
+    images, labels, _ = make_faces(70)
+    ordered = adapter.in_order(brightness_model(order, last), order)
+    output = ordered.predict(images[..., np.newaxis], verbose=0)
+    expected = brightness_model(last=last).predict(images[..., np.newaxis], verbose=0)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+    if last != "sigmoid":
+        assert (output.argmax(axis=1) == labels).mean() > 0.95
+        logits = logits_model(ordered).predict(images[..., np.newaxis], verbose=0)
+        plain = logits_model(brightness_model(last=last)).predict(
+            images[..., np.newaxis], verbose=0
+        )
+        np.testing.assert_allclose(logits, plain, rtol=1e-5)
+
+
+def test_the_last_activation_is_found():
+    inputs = keras.Input((48, 48, 1))
+    logits = LAYERS.Dense(7)(LAYERS.Flatten()(inputs))
+    outputs = {
+        "linear": logits,
+        "softmax": LAYERS.Softmax()(logits),
+        "sigmoid": LAYERS.Activation("sigmoid")(logits),
+        "relu": LAYERS.Dense(7, "relu")(logits),
+    }
+    for name, output in outputs.items():
+        model = keras.Model(inputs, output)
+        assert adapter.last_activation(model) == name
+        assert adapter.last_activation(keras.Model(inputs, model(inputs))) == name
+    assert adapter.last_activation(keras.Model(inputs, keras.ops.softmax(logits))) == "softmax"
+
+
+def test_probabilities_do_not_go_through_softmax_again():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (50, 7))
+    exact = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(adapter.as_probabilities(logits, "linear"), exact)
+    coarse = exact * rng.uniform(0.99, 1.01, (50, 1))  # as a softmax in bfloat16
+    for activation in ("softmax", "take", "linear"):
+        np.testing.assert_allclose(adapter.as_probabilities(coarse, activation), exact)
+    sigmoids = 1 / (1 + np.exp(-logits))
+    found = adapter.as_probabilities(sigmoids, "sigmoid")
+    np.testing.assert_allclose(found, sigmoids / sigmoids.sum(axis=1, keepdims=True))
+    nothing = adapter.as_probabilities(np.zeros((2, 7)), "sigmoid")
+    np.testing.assert_allclose(nothing, 1 / 7)
+    small = rng.random((50, 7))  # logits that happen to be within 0..1
+    np.testing.assert_allclose(
+        adapter.as_probabilities(small, "linear"),
+        np.exp(small) / np.exp(small).sum(axis=1, keepdims=True),
+    )
+
+
+def test_one_of_several_outputs_is_taken(capsys):
+    inputs = keras.Input((48, 48, 1))
+    flat = LAYERS.Flatten()(inputs)
+    seven, two = LAYERS.Dense(7)(flat), LAYERS.Dense(2)(flat)
+    model = adapter.as_classifier(keras.Model(inputs, {"emotion": seven, "age": two}), "m.keras")
+    assert model.predict(np.zeros((1, 48, 48, 1)), verbose=0).shape == (1, 7)
+    assert "has 2 outputs" in capsys.readouterr().out
+    model = adapter.as_classifier(keras.Model(inputs, {"emotion": seven}), "m.keras")
+    assert model.predict(np.zeros((1, 48, 48, 1)), verbose=0).shape == (1, 7)
+    for wrong in ([seven, LAYERS.Dense(7)(flat)], two):
+        with pytest.raises(InputError, match=r"m\.keras takes .* and gives"):
+            adapter.as_classifier(keras.Model(inputs, wrong), "m.keras")
+    deep = keras.Input((48, 48, 4))
+    with pytest.raises(InputError, match="needed are images"):
+        adapter.as_classifier(keras.Model(deep, LAYERS.Dense(7)(LAYERS.Flatten()(deep))), "m")
+
+
+def test_whole_numbers_become_floats():
+    stack = [LAYERS.Rescaling(1 / 255), LAYERS.Flatten(), LAYERS.Dense(7)]
+    whole = keras.Sequential([keras.Input((48, 48, 1), dtype="int32"), *stack])
+    model = adapter.as_classifier(whole, "m.keras")
+    assert model.inputs[0].dtype == "float32"
+    images = make_faces(3)[0][..., np.newaxis]
+    np.testing.assert_allclose(
+        model.predict(images, verbose=0), whole.predict(images, verbose=0), rtol=1e-6
+    )

@@ -1,0 +1,76 @@
+"""A model's layers are found wherever they are, and its softmax is undone whatever its form."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import make_faces
+from keras import layers
+
+import train_cnn
+from toolbox.analysis.model_layers import (
+    convolutions,
+    last_feature_maps,
+    logits_model,
+    named_layers,
+    record_activations,
+)
+
+FACES = make_faces(8)[0][..., np.newaxis] / np.float32(2550)
+SOFTMAX = {
+    "a layer": lambda: [layers.Dense(7), layers.Softmax()],
+    "an activation": lambda: [layers.Dense(7), layers.Activation("softmax")],
+    "of a Dense layer": lambda: [layers.Dense(7, activation="softmax")],
+    "nested": lambda: [sequential((5,), layers.Dense(7), layers.Softmax())],
+    "nested, of a Dense layer": lambda: [sequential((5,), layers.Dense(7, activation="softmax"))],
+}
+
+
+def sequential(shape: tuple[int, ...], *stack: keras.Layer) -> keras.Sequential:
+    return keras.Sequential([keras.Input(shape), *stack])
+
+
+@pytest.mark.parametrize("form", SOFTMAX)
+def test_every_kind_of_softmax_is_undone(form):
+    keras.utils.set_random_seed(0)
+    features = layers.Flatten(), layers.Dense(5, activation="relu")
+    model = sequential((48, 48, 1), *features, *SOFTMAX[form]())
+    logits = logits_model(model)(FACES).numpy()
+    assert not np.allclose(logits.sum(axis=1), 1)
+    np.testing.assert_allclose(tf.nn.softmax(logits), model(FACES), atol=1e-6)
+
+
+def test_a_model_that_ends_in_logits_is_returned_as_it_is():
+    model = sequential((48, 48, 1), layers.Flatten(), layers.Dense(7))
+    assert logits_model(model) is model
+
+
+def test_layers_of_nested_models_are_named_and_recorded():
+    convolution = layers.Conv2D(3, 3, activation="relu", name="conv")
+    inner = keras.Sequential([keras.Input((48, 48, 1)), convolution], name="inner")
+    model = sequential((48, 48, 1), inner, layers.GlobalAveragePooling2D(), layers.Dense(7))
+    assert next(name for name, _ in named_layers(model)) == "inner/conv"
+    with record_activations([convolution]) as after:
+        model(FACES)
+    with record_activations([convolution], before_activation=True) as before:
+        output = model(FACES)
+    np.testing.assert_allclose(after[convolution], convolution(FACES), rtol=1e-6)
+    np.testing.assert_allclose(after[convolution], tf.nn.relu(before[convolution]), rtol=1e-6)
+    assert float(tf.reduce_min(before[convolution])) < 0
+    np.testing.assert_allclose(output, model(FACES), rtol=1e-6)  # the layer is itself again
+
+
+def test_separable_and_depthwise_convolutions_count():
+    kinds = [layers.Conv2D(3, 3), layers.SeparableConv2D(3, 3), layers.DepthwiseConv2D(3)]
+    model = sequential((48, 48, 1), *kinds, layers.Flatten(), layers.Dense(7))
+    assert convolutions(model) == kinds
+    assert last_feature_maps(model) is kinds[-1]
+
+
+def test_the_last_feature_maps_are_those_that_are_pooled():
+    """Not the convolution itself: a batch norm, a shortcut and a ReLU stand between."""
+    residual = train_cnn.build_residual_cnn(width=4, squeeze=True, stem="strided")
+    assert last_feature_maps(residual).name == "relu_3b"
+    assert last_feature_maps(train_cnn.build_homework_cnn(0.5)).name == "p_re_lu_5"
+    dense = sequential((48, 48, 1), layers.Flatten(), layers.Dense(7))
+    assert last_feature_maps(dense) is None

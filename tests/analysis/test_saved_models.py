@@ -1,0 +1,194 @@
+"""Models are found and fed as each of them wants it, and what they leave is kept apart."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_faces
+from model_makers import brightness_model, random_model, save_run
+
+import utils
+from toolbox.analysis import saved_models
+from toolbox.analysis.saved_models import Classifier, load_classifier, predict
+from toolbox.files import InputError
+
+
+def classifier_of(shape: tuple, input_range=(0.0, 255.0)) -> Classifier:
+    stack = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(7)]
+    return Classifier("x", Path("x.keras"), keras.Sequential(stack), input_range, None)
+
+
+def test_faces_are_resized_repeated_and_rescaled_as_the_model_expects():
+    images = make_faces(3)[0]
+    plain = saved_models.prepare(classifier_of((48, 48, 1)), images).numpy()
+    np.testing.assert_array_equal(plain[..., 0], images)
+    other = saved_models.prepare(classifier_of((64, 64, 3), (-1.0, 1.0)), images).numpy()
+    assert other.shape == (3, 64, 64, 3)
+    np.testing.assert_array_equal(other[..., 0], other[..., 2])
+    assert -1 <= other.min() < other.max() <= 1
+    np.testing.assert_allclose(other.mean() * 127.5 + 127.5, images.mean(), rtol=0.01)
+    flat = np.full((1, 48, 48), 51, np.uint8)
+    unit = saved_models.prepare(classifier_of((96, 96, 1), (0.0, 1.0)), flat).numpy()
+    np.testing.assert_allclose(unit, 0.2, rtol=1e-6)
+
+
+def test_logits_and_probabilities_give_the_same_answer():
+    images = make_faces(30)[0]
+    logits = classifier_of((48, 48, 1), (0.0, 1.0))
+    softmax = keras.Sequential([logits.model, keras.layers.Softmax()])
+    found = predict(logits, images)
+    np.testing.assert_allclose(found, predict(logits._replace(model=softmax), images), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_a_model_that_answers_nan_is_refused(tmp_path):
+    model = random_model(0)
+    model.set_weights([np.full_like(each, np.nan) for each in model.get_weights()])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match="answers with NaN"):
+        predict(load_classifier(tmp_path / "m.keras"), make_faces(3)[0])
+
+
+def test_views_are_the_shifted_and_the_mirrored_faces():
+    classifier = Classifier("x", Path("x.keras"), random_model(0), (0.0, 255.0), None)
+    images = np.full((5, 48, 48), 90, np.uint8)  # a border of one grey: a shift is a roll
+    images[:, 4:-4, 4:-4] = np.random.default_rng(0).integers(0, 256, (5, 40, 40))
+    views = [np.roll(images, (y, x), (1, 2)) for y in (-3, 0, 3) for x in (-3, 0, 3)]
+    views += [view[:, :, ::-1] for view in views]
+    expected = np.mean([predict(classifier, view) for view in views], axis=0)
+    mean, count = saved_models.predict_views(classifier, images, shift=3, flip=True)
+    assert count == 18
+    np.testing.assert_allclose(mean, expected, rtol=1e-6)
+    alone, count = saved_models.predict_views(classifier, images, shift=0, flip=False)
+    assert count == 1
+    np.testing.assert_array_equal(alone, predict(classifier, images))
+
+
+def test_how_a_model_is_fed_and_read_belongs_to_the_model(faces_csv, tmp_path, capsys):
+    faces = utils.load_faces(faces_csv)
+    ours = save_run(tmp_path / "ours.keras", brightness_model(), faces)
+    unit, told = tmp_path / "unit.keras", tmp_path / "told.keras"
+    order = (0, 1, 2, 3, 6, 4, 5)
+    for path in (unit, told):
+        brightness_model(order, scale=255.0).save(path)
+    told.with_suffix(".json").write_text('{"input_range": [0, 1], "classes": "alphabetical"}')
+    for path, flags, settings in (
+        (ours, ((0, 1), ("alphabetical",)), ""),  # its record knows better
+        (unit, ((0, 1), ("alphabetical",)), "_input0to1_alphabetical"),
+        (told, ((0, 255), ()), "_input0to1_alphabetical"),
+        (told, ((-1, 1), ()), "_input0to1_alphabetical"),
+    ):
+        classifier = load_classifier(path, *flags)
+        right = predict(classifier, faces.images).argmax(axis=1) == faces.labels
+        assert right.mean() > 0.95 and classifier.settings == settings
+    printed = capsys.readouterr().out
+    assert "ours takes 0 to 255, says ours.json; --input-range is unused" in printed
+    assert "ours's order of classes is that of ours.json" in printed
+    assert "told takes 0 to 1" in printed
+    assert load_classifier(told).unknown == "told.json does not say what the model was trained on"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"input_range": [1, 1]}', '{"input_range": 3}', '{"classes": ["x"]}', '{"classes": 1}'],
+)
+def test_wrong_words_beside_a_model_are_refused(content, tmp_path):
+    brightness_model().save(tmp_path / "m.keras")
+    (tmp_path / "m.json").write_text(content)
+    with pytest.raises(InputError, match=r"m\.json: "):
+        load_classifier(tmp_path / "m.keras")
+
+
+def test_wrong_flags_are_refused(tmp_path):
+    brightness_model().save(tmp_path / "m.keras")
+    for wrong in ((1, 1), (0, np.nan), (0, np.inf)):
+        with pytest.raises(InputError, match=r"--input-range: .* two different numbers"):
+            load_classifier(tmp_path / "m.keras", wrong)
+
+
+def test_sigmoids_are_remarked(tmp_path, capsys):
+    brightness_model(last="sigmoid").save(tmp_path / "m.keras")
+    load_classifier(tmp_path / "m.keras")
+    assert "ends in 7 sigmoids" in capsys.readouterr().out
+
+
+def test_record_of_another_model_is_not_believed(faces_csv, tmp_path):
+    """As after a crash between NAME.keras and NAME.json: nothing is known then."""
+    faces = utils.load_faces(faces_csv)
+    path = save_run(tmp_path / "m.keras", random_model(0), faces)
+    assert load_classifier(path).record is not None
+    record = json.loads(path.with_suffix(".json").read_text())
+    listed = json.dumps(record | {"split": list(record["split"]), "data": ["synthetic"]})
+    for damage in (
+        "",
+        "{",
+        "[1]",
+        "{}",
+        '{"split": {}, "data": {}}',
+        '{"split": 3}',
+        listed,
+        "\xff",
+    ):
+        path.with_suffix(".json").write_text(damage, encoding="latin-1")
+        assert load_classifier(path).record is None
+        assert "is damaged" in load_classifier(path).unknown
+    path.with_suffix(".json").write_text(json.dumps(record | {"accuracy": float("nan")}))
+    assert "is damaged" in load_classifier(path).unknown
+    path.with_suffix(".json").write_text(json.dumps(record | {"data": {"drawn": True}}))
+    assert saved_models.trained_on_synthetic(load_classifier(path))  # as older records say it
+    path.with_suffix(".json").write_text(json.dumps(record))
+    random_model(1).save(path)
+    assert "is the record of another m.keras" in load_classifier(path).unknown
+    path.with_suffix(".json").unlink()
+    assert "there is no m.json" in load_classifier(path).unknown
+
+
+def test_which_model_is_meant(tmp_path, capsys, monkeypatch):
+    shipped = saved_models.SHIPPED
+    assert saved_models.find_model("", tmp_path, synthetic=False) == shipped
+    assert "Model: compact, which this project ships" in capsys.readouterr().out
+    (tmp_path / "sample").mkdir()
+    for name in ("mine", "sample/mine", "sample/fast", ".mine.17"):
+        (tmp_path / f"{name}.keras").write_bytes(b"")
+    assert saved_models.find_model("", tmp_path, synthetic=False) == shipped
+    assert capsys.readouterr().out.count("\n") == 1
+    saved_models.find_model("", tmp_path, synthetic=False)
+    assert "your newest: --model mine" in capsys.readouterr().out
+    assert saved_models.find_model("", tmp_path, True) == tmp_path / "sample" / "fast.keras"
+    assert "--model mine" in capsys.readouterr().out
+    for name, synthetic, found in (
+        ("mine", False, tmp_path / "mine.keras"),
+        ("mine", True, tmp_path / "sample" / "mine.keras"),
+        ("sample/mine", True, tmp_path / "sample" / "mine.keras"),
+        ("compact", False, shipped),
+        ("other/net.h5", False, Path("other/net.h5")),
+        ("absent", False, tmp_path / "absent.keras"),
+    ):
+        assert saved_models.find_model(name, tmp_path, synthetic) == found
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()  # a folder that happens to have a run's name
+    assert saved_models.find_model("mine", tmp_path, False) == tmp_path / "mine.keras"
+
+
+def test_models_of_one_name_keep_their_results_apart(tmp_path):
+    models = tmp_path / "models"
+    places = ("models", "models/sample", "elsewhere", "models/old")
+    for seed, place in enumerate(places):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        random_model(seed).save(tmp_path / place / "compact.keras")
+    random_model(9).save(models / "compact.h5")
+    paths = [tmp_path / place / "compact.keras" for place in places]
+    paths += [models / "compact.h5", saved_models.SHIPPED]
+    for synthetic in (False, True):
+        folders = [
+            saved_models.results_folder(
+                tmp_path, models, Classifier(path.stem, path, None, (0.0, 255.0), None), synthetic
+            )
+            for path in paths
+        ]
+        assert len(set(folders)) == len(folders)
+        own = tmp_path / "sample" / "compact" if synthetic else tmp_path / "compact"
+        assert folders[int(synthetic)] == own
+        assert folders[-1].name == "compact-published"

@@ -1,0 +1,72 @@
+"""The contenders can be built, and what is to be quoted is found. Nothing is timed."""
+
+import numpy as np
+import pytest
+
+import train_cnn
+from benchmarks import benchmark, contenders
+from toolbox.engine import keras
+from toolbox.training.batch_norm import FusedBatchNormalization
+
+
+def test_a_copy_with_plain_batch_norm_differs_in_that_alone():
+    model = train_cnn.compiled(train_cnn.RECIPES["fast"], steps_per_epoch=1)
+    copy = contenders.with_plain_batch_norm(model)
+    fused = [isinstance(layer, FusedBatchNormalization) for layer in model.layers]
+    plain = [type(layer) is keras.layers.BatchNormalization for layer in copy.layers]
+    assert fused == plain and sum(fused) == 8
+    assert copy.count_params() == model.count_params()
+    assert type(copy.optimizer) is type(model.optimizer) and copy.loss is not None
+    assert not any(isinstance(layer, FusedBatchNormalization) for layer in copy.layers)
+
+
+def test_ours_train():
+    images, labels = contenders.noise(contenders.BATCH, 0)
+    contenders.train_ours(images, labels, recipe="fast")(contenders.BATCH)
+
+
+def test_the_torch_net_is_the_homeworks():
+    pytest.importorskip("torch")
+    contenders.train_by_torch(*contenders.noise(2, 0))  # raises for other numbers of parameters
+
+
+def test_ours_make_maps():
+    images, labels = contenders.noise(8, 0)
+    assert contenders.map_ours(images, labels, "gradient")().shape == images.shape
+    assert contenders.map_ours(images, labels, "forward")().shape == (8, 7)
+
+
+def test_ours_and_the_eager_loop_climb_for_the_same_layer():
+    model, target = contenders.deepest_layer()
+    assert target.name == "conv_3b"
+    assert model.count_params() == 1_097_329  # compact's
+    contenders.climb_eagerly(1, 1)()
+
+
+def test_what_is_quoted_is_measured():
+    kinds = {
+        "csv": [benchmark.PANDAS, benchmark.AGAIN],
+        "training": contenders.TRAINERS,
+        "product": [benchmark.PRODUCT],
+        "saliency": contenders.MAPPERS,
+        "filters": contenders.CLIMBERS,
+    }
+    results = {
+        part: {name: {"wall": i + 1.0, "cpu": 2.0} for i, name in enumerate(names)}
+        for part, names in kinds.items()
+    }
+    quoted = benchmark.to_quote({"results": results}).splitlines()
+    assert len(quoted) == 2 + len(benchmark.RATIOS)
+    assert f"| {benchmark.AGAIN} | {benchmark.PANDAS} | 2.00 | 1.00 |" in quoted
+    summary = benchmark.summarize(results)
+    assert summary["fraction_of_matrix_product"]["ours"] == pytest.approx(0.39)
+    assert summary["homework_epochs_of_fast"] == 7 * 12  # seventh of the trainers, 12 epochs
+
+
+def test_medians_and_ratios():
+    """By hand: `b` takes 2, 9 and 4 seconds, `a` always 2."""
+    seconds = {"a": iter((2.0, 2.0, 2.0)), "b": iter((2.0, 9.0, 4.0))}
+    works = {name: lambda its=its: (next(its), 1.0) for name, its in seconds.items()}
+    table = benchmark.measure(works, 3)
+    assert table["wall"].to_dict() == {"a": 2.0, "b": 4.0}
+    assert np.allclose(table["wall ratio"], [1, 2]) and np.allclose(table["cpu ratio"], 1)

@@ -1,0 +1,64 @@
+"""FER+'s votes are read for the right classes, and only for the rows of the CSV."""
+
+import contextlib
+import gzip
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import utils
+from toolbox.dataset import ferplus
+from utils import InputError
+
+
+def ferplus_file(path: Path, usage) -> Path:
+    table = pd.DataFrame({"Usage": usage, "Image name": "x.png"})
+    for i, name in enumerate(("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
+                              "fear", "contempt", "unknown", "NF")):  # fmt: skip
+        table[name] = 10 if i == 1 else 0
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_ferplus_must_have_the_same_rows(faces_csv, tmp_path):
+    faces = utils.load_faces(faces_csv)
+    usage = np.array(utils.USAGES)[faces.usage]
+    votes = ferplus.read_votes(ferplus_file(tmp_path / "votes.csv", usage), faces)
+    np.testing.assert_array_equal(votes.argmax(axis=1), 3)  # happiness is Happy
+    for wrong in (usage[:-1], usage[::-1]):
+        with pytest.raises(InputError, match="has other rows"):
+            ferplus.read_votes(ferplus_file(tmp_path / "votes.csv", wrong), faces)
+    table = pd.read_csv(ferplus_file(tmp_path / "votes.csv", usage))
+    for wrong in (-1, 2.5, 11, None):
+        table["fear"] = [0.0] * 9 + [wrong] + [0.0] * (len(table) - 10)
+        table.to_csv(tmp_path / "votes.csv", index=False)
+        with pytest.raises(InputError, match="row 10: votes are whole numbers"):
+            ferplus.read_votes(tmp_path / "votes.csv", faces)
+    with pytest.raises(InputError, match=r"is not FER\+'s"):
+        ferplus.read_votes(faces_csv, faces)
+    with pytest.raises(InputError, match="does not exist"):
+        ferplus.read_votes(tmp_path / "absent.csv", faces)
+
+
+def test_damaged_files_end_in_one_line(faces_csv, tmp_path):
+    faces = utils.load_faces(faces_csv)
+    path = ferplus_file(tmp_path / "votes.csv", np.array(utils.USAGES)[faces.usage])
+    content, rng = path.read_bytes(), random.Random(0)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a regular file"):
+        ferplus.read_votes(tmp_path / "pipe", faces)
+    for _ in range(200):
+        at = rng.choice((rng.randrange(len(content)), rng.randrange(100)))
+        path.write_bytes(content[:at] + rng.randbytes(2) + content[at + 2 :])
+        with contextlib.suppress(InputError):
+            ferplus.read_votes(path, faces)
+    compressed = gzip.compress(content)
+    path.write_bytes(compressed)
+    assert len(ferplus.read_votes(path, faces)) == 420
+    path.write_bytes(compressed[:-9])
+    with pytest.raises(InputError, match="cannot unpack"):
+        ferplus.read_votes(path, faces)

@@ -1,0 +1,97 @@
+"""Copies of one picture are never on both sides; the split is seeded and stratified."""
+
+import numpy as np
+import pytest
+from conftest import make_faces
+
+import utils
+from toolbox.dataset import splits
+from utils import Faces, InputError
+
+
+def faces_with_copies(count: int, copies: int, seed: int = 0) -> Faces:
+    """Distinct faces, `copies` of them overwritten with earlier ones, some with another label."""
+    images, labels, _ = make_faces(count, seed)
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(np.arange(count // 2, count), copies, replace=False)
+    images[rows] = images[rng.integers(0, count // 2, copies)]
+    return Faces("memory", "", images, labels, None, False)
+
+
+def sides(faces: Faces, seed: int = 0, fraction: float = 0.1):
+    return splits.split(faces, fraction, seed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_picture_is_on_both_sides(seed):
+    faces = faces_with_copies(1400, 400, seed)
+    train, validation = sides(faces, seed)
+    pictures = [{faces.images[row].tobytes() for row in rows} for rows in (train, validation)]
+    assert not pictures[0] & pictures[1]
+    assert sorted([*train, *validation]) == list(range(1400))
+    assert len(validation) / 1400 == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_random_split_would_leak():  # so that the test above can fail
+    faces = faces_with_copies(1400, 400)
+    rows = np.random.default_rng(0).permutation(1400)
+    pictures = [{faces.images[row].tobytes() for row in part} for part in (rows[140:], rows[:140])]
+    assert pictures[0] & pictures[1]
+
+
+def test_split_is_stratified_seeded_and_of_the_size_asked_for():
+    faces = faces_with_copies(1400, 0)
+    _, validation = sides(faces, seed=1, fraction=0.2)
+    np.testing.assert_allclose(np.bincount(faces.labels[validation]), [40] * 7, atol=1)
+    np.testing.assert_array_equal(sides(faces, seed=1, fraction=0.2)[1], validation)
+    assert not np.array_equal(sides(faces, seed=2, fraction=0.2)[1], validation)
+
+
+def test_only_training_rows_are_split():
+    images, labels, usage = make_faces(840)
+    train, validation = sides(Faces("memory", "", images, labels, usage, False))
+    assert sorted([*train, *validation]) == np.flatnonzero(usage == 0).tolist()
+
+
+def test_without_a_fraction_publictest_is_held_out_and_its_pictures_are_not_trained_on():
+    images, labels, usage = make_faces(840)
+    images[0], images[1] = images[usage == 1][0], images[usage == 2][0]  # both are Training rows
+    faces = Faces("memory", "", images, labels, usage, False)
+    train, validation = splits.split(faces, 0, seed=5)
+    assert validation.tolist() == np.flatnonzero(usage == 1).tolist()
+    assert train.tolist() == np.flatnonzero(usage == 0).tolist()[1:]  # row 0 shows one of them
+    with pytest.raises(InputError, match="no rows of Usage PublicTest"):
+        splits.split(faces._replace(usage=None), 0, seed=5)
+    with pytest.raises(InputError, match="no rows of Usage Training"):
+        splits.split(faces._replace(usage=np.ones_like(usage)), 0, seed=5)
+
+
+@pytest.mark.parametrize("why", ["no labels", "one of a class", "no Training rows", "fraction"])
+def test_what_cannot_be_split_ends_in_one_line(why):
+    images, labels, usage = make_faces(140)
+    fraction = 0.1
+    if why == "no labels":
+        labels = None
+    elif why == "one of a class":
+        labels[labels == 1] = 0
+        labels[0] = 1
+    elif why == "no Training rows":
+        usage[:] = 1
+    elif why == "fraction":
+        fraction = 1.5
+    with pytest.raises(InputError, match="memory") as caught:
+        sides(Faces("memory", "", images, labels, usage, False), fraction=fraction)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.real_data
+def test_real_faces():
+    faces = utils.load_faces(utils.FER2013)
+    train, validation = sides(faces)
+    assert len(train) + len(validation) == 28_709
+    assert len(validation) == pytest.approx(2_871, abs=60)
+    group = splits.first_copy(faces.images)
+    assert not set(group[train]) & set(group[validation])
+    train, validation = splits.split(faces, 0, seed=0)
+    assert len(validation) == 3_589 and 28_000 < len(train) < 28_709
+    assert not set(group[train]) & set(group[validation])

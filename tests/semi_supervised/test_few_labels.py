@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_faces
+
+from toolbox.dataset import splits
+from toolbox.dataset.faces import Faces
+from toolbox.files import InputError
+from toolbox.semi_supervised.few_labels import NONE, Learned, hide_labels, pseudo_label_quality
+
+
+def test_labels_are_kept_stratified_and_seeded():
+    images, labels, usage = make_faces(420)
+    images[1::14] = images[0]  # copies, of which only one may be kept
+    faces = Faces(Path("x.csv"), "", images, labels, usage, False)
+    rows = splits.rows_of_usage(faces, "Training")
+    kept, hidden = hide_labels(faces, rows, 5, seed=1)
+    assert np.bincount(labels[kept]).tolist() == [5] * 7
+    assert len(set(splits.first_copy(images)[kept])) == len(kept)
+    assert sorted([*kept, *hidden]) == rows.tolist()
+    again, _ = hide_labels(faces, rows, 5, seed=1)
+    other, _ = hide_labels(faces, rows, 5, seed=2)
+    assert kept.tolist() == again.tolist() != other.tolist()
+    with pytest.raises(InputError, match="has 28 images of Disgust to train on"):
+        hide_labels(faces, rows, 30, seed=1)
+
+
+def test_some_label_must_be_hidden():
+    images, labels, usage = make_faces(42)
+    faces = Faces(Path("x.csv"), "", images, labels, usage, False)
+    with pytest.raises(InputError, match="keeps all labels of"):
+        hide_labels(faces, np.arange(42), 6, seed=0)
+
+
+def test_quality_by_hand():
+    given = np.array([[NONE, NONE, NONE, NONE], [2, NONE, 5, 1]], np.int8)
+    learned = Learned(None, np.array([0, 10]), given)
+    assert pseudo_label_quality(learned, np.array([2, 3, 5, 6], np.uint8)) == {
+        "updates": [0, 10],
+        "coverage": [0.0, 0.75],
+        "precision": [None, 0.6667],
+    }

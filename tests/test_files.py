@@ -1,0 +1,97 @@
+"""Files are whole or absent, and nothing but a regular file is ever replaced."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from toolbox.files import InputError, atomic_write, refuse_overwriting, write_json, write_text
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "text.txt"
+    write_text(path, "first")
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        atomic_write(path, fail)
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path = tmp_path / "a [model].v2.keras"
+    others = (
+        f".a [model].v2.{os.getppid()}.keras",  # of a run that goes on
+        f".a [model].{gone.pid}.keras",  # of another file
+        f".a [model].v2.{gone.pid}.csv",
+        ".a [model].v2.notes.keras",
+    )
+    for name in (*others, f".a [model].v2.{gone.pid}.keras", f".a [model].v2.{10**30}.keras"):
+        (tmp_path / name).write_text("half")
+    write_text(path, "whole")
+    assert {old.name for old in tmp_path.iterdir()} == {path.name, *others}
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(path.read_text()), daemon=True)
+    reader.start()
+    write_text(path, "through")
+    reader.join(10)
+    assert received == ["through"]
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_is_written_to_and_stays():
+    write_text(Path("/dev/null"), "gone")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    target, link = tmp_path / "far" / "target.txt", tmp_path / "link.txt"
+    write_text(target, "old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "out.csv", "text")
+    assert caught.value.filename == str(tmp_path / "out.csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        write_text(tmp_path / "file" / "out.csv", "text")
+
+
+def test_lists_of_numbers_take_one_line_and_nan_is_refused(tmp_path):
+    record = {"rows": [[1, 2], [3.5, -4e-9]], "name": "x [1,  2]"}
+    write_json(tmp_path / "a.json", record)
+    text = (tmp_path / "a.json").read_text()
+    assert "[ 1, 2 ],\n" in text and json.loads(text) == record
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", {"accuracy": float("nan")})
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_an_input_is_not_overwritten(tmp_path):
+    path = tmp_path / "faces.csv"
+    (tmp_path / "folder").mkdir()
+    refuse_overwriting([path, None], [tmp_path / "other.csv"])
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        refuse_overwriting([path, None], [tmp_path / "folder" / ".." / "faces.csv"])

@@ -1,0 +1,287 @@
+"""The homework's CNN layer by layer, the recipes, and what a run of train_cnn.py leaves."""
+
+import ast
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_faces
+
+import train_cnn
+import train_dnn
+import utils
+from toolbox.dataset import fer2013_csv, splits
+from toolbox.files import InputError
+from toolbox.training import run_records, whitening
+
+# From the homework: layer, output shape, parameters.
+CNN = """
+conv2d_1 44,44,64 1664
+p_re_lu_1 44,44,64 123904
+zero_padding2d_1 48,48,64 0
+max_pooling2d_1 22,22,64 0
+zero_padding2d_2 24,24,64 0
+conv2d_2 22,22,64 36928
+p_re_lu_2 22,22,64 30976
+zero_padding2d_3 24,24,64 0
+conv2d_3 22,22,64 36928
+p_re_lu_3 22,22,64 30976
+average_pooling2d_1 10,10,64 0
+zero_padding2d_4 12,12,64 0
+conv2d_4 10,10,128 73856
+p_re_lu_4 10,10,128 12800
+zero_padding2d_5 12,12,128 0
+conv2d_5 10,10,128 147584
+p_re_lu_5 10,10,128 12800
+zero_padding2d_6 12,12,128 0
+average_pooling2d_2 5,5,128 0
+flatten_1 3200 0
+dense_1 1024 3277824
+p_re_lu_6 1024 1024
+dropout_1 1024 0
+dense_2 1024 1049600
+p_re_lu_7 1024 1024
+dropout_2 1024 0
+dense_3 7 7175
+activation_1 7 0
+"""
+OF_A_RUN = {"data", "distribute", "seed", "models_dir", "figures_dir", "fresh"}  # of no recipe
+OF_RESIDUAL = {"width", "stem", "squeeze"}  # the homework's CNN has none of it
+
+
+def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
+    args = train_cnn.Args(data=data, width=4, batch_size=32, epochs=2, name="net")
+    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
+
+
+def rows_of(table: str) -> list[str]:
+    """The written table in the homework's terms: name, shape, parameters."""
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| ")][1:]
+    return [
+        f"{name.split()[0]} {shape.replace(' ', '')} {params.replace(',', '')}".replace("  ", " ")
+        for name, shape, params in ([cell.strip() for cell in row] for row in rows)
+    ]
+
+
+def test_layer_table_is_the_homeworks_row_by_row():
+    model = train_cnn.build_homework_cnn(0.5)
+    written = run_records.layer_table(model)
+    assert rows_of(written)[0] == "rescaling 48,48,1 0"  # ours; the others are the homework's
+    assert rows_of(written)[1:] == CNN.strip().splitlines()
+    assert model.count_params() == 4_845_063
+    assert "Total 4,845,063 parameters, 4,845,063 of them trainable." in written
+    pooling = model.get_layer("max_pooling2d_1")
+    assert (pooling.pool_size, pooling.strides) == ((5, 5), (2, 2))
+    assert model.get_layer("conv2d_1").kernel_size == (5, 5)
+    assert model.get_layer("dropout_1").rate == 0.5
+
+
+def test_homework_recipe_is_the_homeworks_procedure():
+    args = train_cnn.RECIPES["homework"]
+    assert (args.batch_size, args.epochs, args.patience) == (128, 1500, 100)
+    assert (args.shift, args.rotation, args.zoom, args.flip) == (0.5, 40, 0.2, True)
+    assert args.label_smoothing == 0
+    model = train_cnn.compiled(args, 1)
+    assert isinstance(model.optimizer, keras.optimizers.Adadelta)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+    assert (model.optimizer.rho, model.optimizer.epsilon) == (0.95, 1e-8)
+    assert model.optimizer.weight_decay is None
+
+
+def recipes_with(field: str, default: str) -> dict:
+    """The recipes after someone edited a default in the file."""
+    tree = ast.parse((ROOT / "train_cnn.py").read_text())
+    [args] = [node for node in tree.body if getattr(node, "name", "") == "Args"]
+    [line] = [
+        node for node in args.body if getattr(node, "target", None) and node.target.id == field
+    ]
+    line.value = ast.parse(default, mode="eval").body
+    space = {"__name__": "train_cnn", "__file__": str(ROOT / "train_cnn.py")}
+    exec(compile(tree, "train_cnn.py", "exec"), space)
+    return space["RECIPES"]
+
+
+@pytest.mark.parametrize(
+    "field", [f.name for f in fields(train_cnn.Args) if f.name not in OF_A_RUN]
+)
+def test_an_edited_default_changes_no_other_recipe(field):
+    recipes = {name: getattr(args, field) for name, args in recipes_with(field, "'edited'").items()}
+    assert recipes["fast"] == "edited"
+    assert recipes["compact"] == getattr(train_cnn.RECIPES["compact"], field)
+    if field not in OF_RESIDUAL:
+        assert recipes["homework"] == getattr(train_cnn.RECIPES["homework"], field)
+
+
+def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_residual_one():
+    plain = train_cnn.RECIPES["homework"]
+    other = replace(plain, width=7, stem="strided", squeeze=True)
+    built = []
+    for args in (plain, other):
+        keras.utils.clear_session()  # which counts names from the start
+        built.append(train_cnn.compiled(args, 3).to_json())  # with optimizer and loss
+    assert built[0] == built[1] and "Adadelta" in built[0]
+
+
+def test_a_residual_net_has_no_second_default_for_its_stem():
+    with pytest.raises(TypeError, match="stem"):
+        train_cnn.build_residual_cnn(8)
+
+
+@pytest.mark.parametrize(
+    ("line", "network", "epochs", "augment"),
+    [
+        ("", "residual", 12, True),
+        ("--epochs 3", "residual", 3, True),
+        ("fast --no-augment", "residual", 12, False),
+        ("compact --seed 1", "residual", 60, True),
+        ("homework", "homework", 1500, True),
+        ("homework --no-augment --epochs 100", "homework", 100, False),
+    ],
+)
+def test_recipes_on_the_command_line(line, network, epochs, augment):
+    args = train_cnn.parse(line.split())
+    assert (args.network, args.epochs, args.augment) == (network, epochs, augment)
+
+
+@pytest.mark.parametrize(("line", "width"), [("--help", "24"), ("compact --help", "48")])
+def test_help_shows_the_recipes_and_every_flag(line, width, capsys):
+    with pytest.raises(SystemExit) as ended:
+        train_cnn.parse(line.split())
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    for field in fields(train_cnn.Args):
+        assert f"--{field.name.replace('_', '-')}" in shown
+    for recipe in train_cnn.RECIPES:
+        assert recipe in shown.split("options")[0]
+    assert f"(default: {width})" in " ".join(shown.replace("│", " ").split())
+
+
+def test_a_mistyped_recipe_ends_in_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        train_cnn.parse(["compcat", "--epochs", "3"])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown == "error: no recipe compcat; there are fast, compact, homework\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"patience": -1}, "--patience is -1"),
+        ({"name": "a/b"}, "is not a file name"),
+        ({"validation_fraction": -0.1}, "--validation-fraction is -0.1"),
+        ({"erase": 1.5}, "--erase is 1.5"),
+        ({"width": 0}, "--width is 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"name": ".."}, "is not a file name"),
+        ({"name": ""}, "is not a file name"),
+    ],
+)
+def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):
+    with pytest.raises(InputError, match=expected) as caught:
+        train_cnn.main(small_args(faces_csv, tmp_path, **change))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_a_run_leaves(faces_csv, tmp_path):
+    record = train_cnn.main(small_args(faces_csv, tmp_path, seed=7, name="v1.2"))
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    left -= {"faces.csv", "faces.csv.cache"}
+    assert left == {f"models/v1.2{end}" for end in (".keras", ".csv", ".txt", ".json")} | {
+        f"figures/v1.2/history{end}" for end in (".png", ".csv")
+    }
+    assert json.loads((tmp_path / "models" / "v1.2.json").read_text()) == record
+    assert record["seed"] == record["arguments"]["seed"] == 7
+    assert record["data"]["sha256"] == utils.sha256_of_file(faces_csv)
+    assert not record["data"]["synthetic"]
+    assert record["versions"]["keras"] == keras.__version__
+    history = pd.read_csv(tmp_path / "models" / "v1.2.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    best = history["val_accuracy"] == history["val_accuracy"].max()
+    assert record["best_epoch"] == history["val_loss"][best].idxmin() + 1
+    # Whoever analyzes the model finds the very rows, and the accuracy that the record claims.
+    faces = utils.load_faces(faces_csv)
+    rows = np.array(record["split"]["validation_rows"])
+    np.testing.assert_array_equal(rows, splits.split(faces, 0.1, 7)[1])
+    assert splits.sha256_of_rows(faces, rows) == record["split"]["validation_sha256"]
+    model = keras.saving.load_model(tmp_path / "models" / "v1.2.keras")
+    for name, where in (
+        ("validation", rows),
+        ("public_test", splits.rows_of_usage(faces, "PublicTest")),
+    ):
+        predicted = model.predict(faces.images[where, ..., None], verbose=0).argmax(axis=1)
+        accuracy = np.mean(predicted == faces.labels[where])
+        assert record["metrics"][f"{name}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_public_test_can_be_what_is_held_out(faces_csv, tmp_path):
+    record = train_cnn.main(small_args(faces_csv, tmp_path, validation_fraction=0.0, epochs=1))
+    metrics = record["metrics"]
+    assert metrics["public_test_accuracy"] == metrics["validation_accuracy"]
+    assert "PublicTest" in record["split"]["method"]
+
+
+def test_a_second_run_in_one_process_is_like_the_first(faces_csv, tmp_path):
+    """Whatever ran before: another script, another precision; and in whatever folder."""
+    first = train_cnn.main(small_args(faces_csv, tmp_path / "a", precision="bfloat16"))
+    train_dnn.main(
+        train_dnn.Args(
+            data=faces_csv,
+            width=16,
+            epochs=1,
+            models_dir=tmp_path / "a" / "models",
+            figures_dir=tmp_path / "a" / "figures",
+        )
+    )
+    assert keras.config.dtype_policy().name == "float32"
+    again = train_cnn.main(small_args(faces_csv, tmp_path / "b", precision="bfloat16"))
+    assert again["metrics"] == first["metrics"]
+    other = train_cnn.main(small_args(faces_csv, tmp_path / "c", precision="bfloat16", seed=1))
+    a, b, c = (
+        keras.saving.load_model(tmp_path / folder / "models" / "net.keras").get_weights()
+        for folder in "abc"
+    )
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+    assert other["metrics"] != first["metrics"]
+
+
+def test_synthetic_faces_are_kept_apart_and_recorded(tmp_path, capsys):
+    path = tmp_path / "faces.csv"
+    images, labels, usage = make_faces(420)
+    fer2013_csv.write_csv(path, images, labels, usage, ["6+12"] * 420)
+    record = train_cnn.main(small_args(path, tmp_path, epochs=1))
+    assert record["data"]["synthetic"] and "drawn" not in record["data"]
+    assert json.loads((tmp_path / "models/sample/net.json").read_text())["data"]["synthetic"]
+    assert "SYNTHETIC FACES" in capsys.readouterr().out
+    assert (tmp_path / "models/sample/net.keras").exists()
+    assert (tmp_path / "figures/sample/net/history.png").exists()
+    assert not (tmp_path / "models/net.keras").exists()
+
+
+def test_without_augmentation_a_recipe_has_another_name(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, epochs=1, name="fast", augment=False)
+    assert train_cnn.main(args)["arguments"]["name"] == "fast_no_augment"
+    assert (tmp_path / "models/fast_no_augment.keras").exists()
+
+
+def test_a_whitening_stem_stays_as_it_was_set(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path, stem="whitening")
+    train_cnn.main(args)
+    faces = utils.load_faces(faces_csv)
+    rows, _ = splits.split(faces, args.validation_fraction, args.seed)
+    model = keras.saving.load_model(tmp_path / "models" / "net.keras")
+    expected = whitening.whitening_filters(faces.images[rows], args.width)
+    np.testing.assert_array_equal(model.get_layer("conv_0").kernel, expected)
+    for channels in (5, 52):
+        with pytest.raises(InputError, match=f"cannot have {channels} channels; give --width"):
+            train_cnn.main(replace(args, width=channels))

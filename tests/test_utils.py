@@ -1,0 +1,109 @@
+"""What all scripts share: loading, names of files, and how a run ends."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, make_faces
+
+import utils
+from toolbox.dataset import fer2013_csv
+from utils import InputError
+
+
+@dataclass
+class Args:
+    steps: int = 30
+    learning_rate: float = 0.1
+    flip: bool = True
+    plain: bool = False
+    layers: tuple[str, ...] = ()
+    labels: list[int] = field(default_factory=list)
+    versus: Path | None = None
+
+
+def test_what_differs_from_the_defaults_is_in_a_file_name():
+    names = ("steps", "learning_rate", "flip", "plain", "layers", "labels", "versus")
+    assert utils.changed(Args(), *names) == ""
+    assert utils.changed(Args(steps=64, learning_rate=0.5), "steps") == "_steps64"
+    args = Args(64, 1e-3, False, True, ("conv_1a", "conv_2"), [25, 100], Path("/a b/c.keras"))
+    assert utils.changed(args, *names) == (
+        "_steps64_learning-rate0.001_no-flip_plain_layersconv_1a-conv_2_labels25-100_versus-a-b-c.keras"
+    )
+
+
+def test_two_runs_in_one_process_may_read_and_write_the_same_files(tmp_path):
+    source, output = tmp_path / "faces.csv", tmp_path / "copy.csv"
+    for seed in (0, 1):  # as two calls of a `main`
+        images, labels, usage = make_faces(14, seed)
+        fer2013_csv.write_csv(source, images, labels, usage)
+        faces = utils.load_faces(source)
+        utils.refuse_overwriting([source], [output])
+        utils.atomic_write(
+            output, lambda path, faces=faces: fer2013_csv.write_csv(path, *faces[2:5])
+        )
+        np.testing.assert_array_equal(utils.load_faces(output).images, images)
+
+
+def test_without_fer2013_synthetic_faces_are_drawn_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(utils, "FER2013", tmp_path / "fer2013.csv")
+    monkeypatch.setattr(utils, "SYNTHETIC", tmp_path / "synthetic_faces.csv")
+    drawn = []
+
+    def draw_sample():
+        drawn.append(1)
+        return (*make_faces(14), ["0"] * 14)
+
+    monkeypatch.setattr(utils, "draw_sample", draw_sample)
+    assert utils.load_faces().synthetic and utils.load_faces().synthetic
+    assert len(drawn) == 1
+    assert "SYNTHETIC FACES" in capsys.readouterr().out
+    fer2013_csv.write_csv(utils.FER2013, *make_faces(7))
+    assert not utils.load_faces().synthetic
+
+
+def test_numbers_outside_of_their_limits_are_refused():
+    utils.check_limits(Args(), {"steps": (1, 100), "learning_rate": (0, 1)})
+    for wrong in (Args(steps=0), Args(learning_rate=float("nan")), Args(learning_rate=2)):
+        with pytest.raises(InputError, match=r"--(steps|learning-rate) is .*; give"):
+            utils.check_limits(wrong, {"steps": (1, 100), "learning_rate": (0, 1)})
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        ("utils.InputError('row 2 is wrong')", "error: row 2 is wrong\n", 1),
+        ("OSError(28, 'No space left on device', 'a.keras')", "error: a.keras: No space left on device\n", 1),
+        ("OSError('disk')", "error: disk\n", 1),
+        ("MemoryError()", "error: not enough memory\n", 1),
+        ("KeyboardInterrupt()", "\nStopped.\n", 130),
+        ("utils.InputError('é × π')", "error: ? ? ?\n", 1),
+    ],
+)  # fmt: skip
+def test_a_run_ends_in_one_line(error, line, status):
+    done = started(f"def main(args): raise {error}", PYTHONIOENCODING="ascii")
+    assert (done.stderr, done.returncode) == (line, status)
+
+
+def started(code: str, redirection: str = "", **environment: str) -> subprocess.CompletedProcess:
+    code = f"import utils\n{code}\nutils.run(main, None)"
+    command = ["bash", "-c", f'"$0" -c "$1" {redirection}', sys.executable, code]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    "redirection", [">&-", "2>&-", ">&- 2>&-", "| head -c 5; exit ${PIPESTATUS[0]}"]
+)
+def test_closed_outputs_cause_no_traceback(redirection):
+    done = started("def main(args): print('x' * 100_000); print('y')", redirection)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)

@@ -1,0 +1,252 @@
+"""The real commands, run small: an interrupted run ends as it would have, and mistakes in one line."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_faces
+
+import train_cnn
+from toolbox.dataset import fer2013_csv
+from toolbox.files import InputError
+from toolbox.training import fit
+from toolbox.training.run_records import Run
+
+SMALL = {
+    "train_cnn.py": ["--width", "4", "--batch-size", "32", "--epochs", "4"],
+    "train_dnn.py": ["--width", "16", "--batch-size", "32", "--epochs", "4"],
+}
+
+
+def command(script: str, data: Path, folder: Path, *more: str) -> list[str]:
+    folders = ["--models-dir", str(folder / "models"), "--figures-dir", str(folder / "figures")]
+    start = [sys.executable, str(ROOT / script), "--data", str(data)]
+    return [*start, *folders, *SMALL[script], *more]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    line = command(*arguments)
+    return subprocess.run(line, capture_output=True, text=True, timeout=300, **options)
+
+
+def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
+    args = train_cnn.Args(data=data, width=4, batch_size=32, epochs=2, name="net")
+    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
+
+
+def history_of(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "models" / f"{name}.csv").drop(columns=["seconds", "cpu_seconds"])
+
+
+def weights_of(folder: Path, name: str) -> list[np.ndarray]:
+    return keras.saving.load_model(folder / "models" / f"{name}.keras").get_weights()
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def assert_same_run(one: Path, other: Path, name: str) -> None:
+    """To the last bit."""
+    histories = [history_of(folder, name) for folder in (one, other)]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
+    for a, b in zip(weights_of(one, name), weights_of(other, name), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("script", SMALL)
+def test_a_killed_run_ends_with_the_very_weights(script, faces_csv, tmp_path):
+    name = {"train_cnn.py": "fast", "train_dnn.py": "dnn"}[script]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(script, faces_csv, whole).returncode == 0
+    for epoch in ("Epoch 2/4", "Epoch 4/4"):
+        process = subprocess.Popen(
+            command(script, faces_csv, killed),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        for line in process.stdout:
+            if epoch in line:
+                process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert not (killed / "models" / f"{name}.keras").exists()
+    # What a kill in the middle of writing would have left besides: of a process that is gone.
+    for leftover in (f".{name}.state.999999999.npz", f".{name}.999999999.keras"):
+        (killed / "models" / leftover).write_bytes(b"half")
+    done = run(script, faces_csv, killed)
+    assert done.returncode == 0, done.stderr
+    assert "Resuming after epoch 3 of 4" in done.stdout
+    assert_same_run(killed, whole, name)
+    left = {path.name for path in (killed / "models").iterdir()}
+    assert left == {f"{name}{ending}" for ending in (".keras", ".csv", ".txt", ".json")}
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int):
+        super().__init__()
+        self.epoch, self.now = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 1:
+            raise KeyboardInterrupt
+
+
+def interrupted(args: train_cnn.Args, epoch: int, monkeypatch) -> None:
+    """Train and press Ctrl-C in the middle of `epoch`."""
+    keras_fit = keras.Model.fit
+
+    def fit_and_interrupt(self, *positional, callbacks, **named):
+        return keras_fit(self, *positional, callbacks=[*callbacks, Interrupt(epoch)], **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", fit_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_cnn.main(args)
+
+
+def test_ctrl_c_says_how_to_resume_and_the_resumed_run_is_the_same(
+    faces_csv, tmp_path, monkeypatch, capsys
+):
+    args = small_args(faces_csv, tmp_path / "one", epochs=3, precision="bfloat16", dropout=0.3)
+    interrupted(args, 2, monkeypatch)
+    said = capsys.readouterr().err
+    assert "1 of 3 epochs are done; repeat the command, without --fresh, to resume." in said
+    train_cnn.main(args)
+    assert "Resuming after epoch 1 of 3" in capsys.readouterr().out
+    other = tmp_path / "other"
+    train_cnn.main(replace(args, models_dir=other / "models", figures_dir=other / "figures"))
+    assert_same_run(tmp_path / "one", other, "net")
+
+
+def test_a_run_that_was_killed_after_its_last_epoch_only_writes(faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.run_records, "save_run", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_cnn.main(args)
+    monkeypatch.setattr(keras.Model, "fit", None)
+    assert train_cnn.main(args)["epochs"] == 2
+    assert (tmp_path / "models" / "net.keras").exists()
+
+
+def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path, epochs=3, stem="strided")
+    interrupted(args, 2, monkeypatch)
+    before = content_of(tmp_path / "models")
+    changes = {
+        "seed is 0 there, 1 here": {"seed": 1},
+        "epochs is 3 there, 5 here": {"epochs": 5},
+        "learning_rate is 0.1 there": {"learning_rate": 0.01},
+        "width": {"width": 8},
+        "augment": {"augment": False},
+    }
+    for named, change in changes.items():
+        with pytest.raises(InputError, match=named) as caught:
+            train_cnn.main(replace(args, **change))
+        assert "--fresh" in str(caught.value) and "\n" not in str(caught.value)
+    build = train_cnn.build_residual_cnn
+
+    def edited(width, *more, **named):
+        return build(width + 2, *more, **named)
+
+    with monkeypatch.context() as patch:  # a student edits a layer in the file
+        patch.setattr(train_cnn, "build_residual_cnn", edited)
+        with pytest.raises(InputError, match="network or its optimizer was edited"):
+            train_cnn.main(args)
+    assert content_of(tmp_path / "models") == before
+    content = faces_csv.read_bytes()
+    fer2013_csv.write_csv(faces_csv, *make_faces(420, seed=9))
+    with pytest.raises(InputError, match="the faces are others"):
+        train_cnn.main(args)
+    faces_csv.write_bytes(content)
+    train_cnn.main(replace(args, seed=1, fresh=True))
+
+
+def test_a_damaged_state_is_refused(faces_csv, tmp_path, monkeypatch):
+    args = small_args(faces_csv, tmp_path, epochs=3)
+    interrupted(args, 2, monkeypatch)
+    [state] = (tmp_path / "models").glob("*.state.npz")
+    state.write_bytes(state.read_bytes()[:-99])
+    with pytest.raises(InputError, match=r"damaged.*--fresh") as caught:
+        train_cnn.main(args)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
+    args = small_args(faces_csv, tmp_path)
+    train_cnn.main(args)
+    before = content_of(tmp_path / "models")
+    with pytest.raises(InputError, match=r"loss is (nan|inf) in epoch .*; lower the learning rate"):
+        train_cnn.main(replace(args, learning_rate=1000.0, epochs=6, weight_decay=1.0))
+    assert before.items() <= content_of(tmp_path / "models").items()
+
+
+def test_the_data_are_never_overwritten(faces_csv, tmp_path):
+    content = faces_csv.read_bytes()
+    args = small_args(faces_csv, tmp_path, name=faces_csv.stem)
+    with pytest.raises(InputError, match="would be overwritten"):
+        train_cnn.main(replace(args, models_dir=faces_csv.parent))
+    assert faces_csv.read_bytes() == content
+    assert not list(tmp_path.glob("*.state.npz"))
+
+
+def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
+    model = train_cnn.build_residual_cnn(2, stem="strided")
+    model.compile("sgd", "categorical_crossentropy")
+    run = Run("x", 0, epochs=9, patience=2, batch_size=32, fresh=False,
+              models_dir=tmp_path, figures_dir=tmp_path)  # fmt: skip
+    state = fit.TrainingState(run, model, {})
+    assert not state.is_over()
+    over = []
+    accuracies, losses = [0.3, 0.5, 0.4, 0.5, 0.6, 0.6], [2.0, 1.0, 0.1, 1.0, 1.0, 0.9]
+    for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), 1):
+        state.history.append({"epoch": epoch, "val_accuracy": accuracy, "val_loss": loss})
+        over.append(state.is_over())
+    assert over == [False, False, False, True, False, False]
+    assert state.best()["epoch"] == 6  # of two of one accuracy the one of lower loss
+    del state.history[4:]
+    assert state.best()["epoch"] == 2  # of two equals the first
+
+
+def test_early_stopping_stops_and_keeps_the_best_weights(faces_csv, tmp_path):
+    # Nothing is learned at this rate, so the first epoch stays the best.
+    record = train_cnn.main(
+        small_args(faces_csv, tmp_path, epochs=9, patience=2, learning_rate=1e-30)
+    )
+    assert (record["epochs"], record["best_epoch"]) == (3, 1)
+    assert record["stopped_early"]
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_earlier_files(faces_csv, tmp_path):
+    assert run("train_dnn.py", faces_csv, tmp_path, "--epochs", "1").returncode == 0
+    before = content_of(tmp_path)
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = run("train_dnn.py", faces_csv, tmp_path, "--epochs", "1", preexec_fn=small_disk)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+    assert content_of(tmp_path) == before
+
+
+def test_an_unwritable_folder_ends_in_one_line(faces_csv, tmp_path):
+    (tmp_path / "models").write_text("a file where the folder should be")
+    done = run("train_dnn.py", faces_csv, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")

@@ -1,0 +1,1 @@
+"""Questions to a saved model: metrics, attribution, faithfulness, activation maximization."""

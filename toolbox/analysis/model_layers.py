@@ -1,0 +1,109 @@
+"""Inside a Keras model: its layers, what they output, and its logits."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+from toolbox.engine import keras, tf
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
+
+
+@contextlib.contextmanager
+def record_activations(
+    watched: list[keras.Layer],
+    before_activation: bool = False,
+    tape: tf.GradientTape | None = None,
+) -> Iterator[dict[keras.Layer, tf.Tensor]]:
+    """Within this context, keep what some layers output, or what their activation is given.
+
+    Reaches layers of nested models too, which no new graph from the model's input could.
+    tape: to watch these outputs, for gradients by them and by nothing before them.
+    """
+    kept, before = {}, {layer: layer.call for layer in watched}
+
+    def keep(layer: keras.Layer, output: tf.Tensor) -> tf.Tensor:
+        kept[layer] = output
+        if tape is not None:
+            tape.watch(output)
+        return output
+
+    def call_and_keep(layer: keras.Layer, *inputs, **named):
+        activation = getattr(layer, "activation", None) if before_activation else None
+        if activation is None:
+            return keep(layer, before[layer](*inputs, **named))
+        layer.activation = keras.activations.linear
+        try:
+            output = before[layer](*inputs, **named)
+        finally:
+            layer.activation = activation
+        return activation(keep(layer, output))
+
+    try:
+        for layer in watched:
+            layer.call = functools.partial(call_and_keep, layer)
+        yield kept
+    finally:
+        for layer, call in before.items():
+            layer.call = call
+
+
+def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """All layers in order, those of nested models among them as OUTER/INNER."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_layers(layer, f"{prefix}{layer.name}/")
+        else:
+            yield prefix + layer.name, layer
+
+
+def convolutions(model: keras.Model) -> list[keras.Layer]:
+    """Its two-dimensional convolutions in order, separable and depthwise ones among them."""
+    return [layer for _, layer in named_layers(model) if isinstance(layer, CONVOLUTIONS)]
+
+
+def last_feature_maps(model: keras.Model) -> keras.Layer | None:
+    """The last layer that outputs maps of the last convolution's size: after the batch norm,
+    shortcut and nonlinearity that may follow it, before the pooling. None without a convolution.
+    """
+    found = (convolutions(model) or [None])[-1]
+    size = map_sizes(found) if found else []
+    for _, layer in named_layers(model):
+        if size and map_sizes(layer) == size:
+            found = layer
+    return found
+
+
+def map_sizes(layer: keras.Layer) -> list:
+    """Height and width of each of a layer's outputs."""
+    return [tensor.shape[1:3] for tensor in tensors(layer, "output")]
+
+
+def tensors(layer: keras.Layer, which: str) -> list:
+    """A layer's symbolic inputs or outputs; none where it is called more than once."""
+    try:
+        return keras.tree.flatten(getattr(layer, which))
+    except (AttributeError, ValueError):
+        return []
+
+
+def logits_model(model: keras.Model) -> keras.Model:
+    """The same model up to its logits, its outputs before the last softmax.
+
+    The softmax may be a layer of its own, part of a Dense layer, or inside a nested model. A model
+    without one is returned as it is.
+    """
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        inner = logits_model(last)
+        return model if inner is last else keras.Model(model.inputs[0], inner(last.input))
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(model.inputs[0], last.input)
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        return model
+    if isinstance(last, keras.layers.Activation):
+        return keras.Model(model.inputs[0], last.input)
+    linear = type(last).from_config(last.get_config() | {"activation": None})
+    output = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return keras.Model(model.inputs[0], output)

@@ -1,0 +1,1 @@
+"""Faces and their labels: CSV dialects, cache, splits, synthetic faces, image folders, votes."""

@@ -1,0 +1,26 @@
+"""The rows of one CSV in memory."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
+# "Test" is PublicTest and PrivateTest merged, as in image folders whose file names lost the Usage.
+USAGES = ("Training", "PublicTest", "PrivateTest", "Test")
+SIDE = 48
+
+
+class Faces(NamedTuple):
+    """The rows of one CSV, in file order."""
+
+    path: Path
+    sha256: str  # of the file's bytes
+    images: np.ndarray  # uint8 (n, 48, 48), 0..255
+    labels: np.ndarray | None  # uint8 (n,), 0..6, positions in CLASSES
+    usage: np.ndarray | None  # uint8 (n,), positions in USAGES
+    synthetic: bool  # True for faces that prepare_data.py drew
+
+    def headline(self, title: str) -> str:
+        """A figure's title, which says so if the faces are synthetic."""
+        return f"{title}\nSYNTHETIC FACES, not photographs" if self.synthetic else title

@@ -1,0 +1,43 @@
+"""FER+: ten taggers' votes on each face of FER2013.
+
+E. Barsoum et al., "Training deep networks for facial expression recognition with crowd-sourced
+label distribution" (2016). Its fer2013new.csv has the rows of fer2013.csv, in the same order.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolbox.dataset import archives
+from toolbox.dataset.faces import USAGES, Faces
+from toolbox.files import InputError
+
+# FER+'s names for CLASSES, in their order; contempt, unknown and NF (no face) are none of them.
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+OTHERS = ("contempt", "unknown", "NF")
+
+
+def read_votes(path: Path, faces: Faces) -> np.ndarray:
+    """Votes, int64 (n, 10): for the 7 classes, then for contempt, unknown and NF.
+
+    Raises InputError unless the file has the rows of `faces`.
+    """
+    try:
+        table = pd.read_csv(archives.open_table(path, archives.read_file(path)))
+        votes = table[[*EMOTIONS, *OTHERS]].to_numpy(np.float64)
+        usage = table["Usage"]
+    except InputError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is not FER+'s fer2013new.csv: {reason}") from None
+    wrong = ~((votes >= 0) & (votes <= 10) & (votes == np.round(votes))).all(axis=1)
+    if wrong.any():
+        raise InputError(f"{path}, row {wrong.argmax() + 1}: votes are whole numbers in 0..10")
+    if faces.usage is None or not np.array_equal(usage, np.array(USAGES)[faces.usage]):
+        raise InputError(
+            f"{path} has other rows than {faces.path} (compared by number and Usage); "
+            "name the fer2013.csv in its original order"
+        )
+    return votes.astype(np.int64)

@@ -1,0 +1,110 @@
+"""Files that are whole or absent, never half-written; and mistakes that the user can mend."""
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+
+class InputError(ValueError):
+    """Something the user can mend. `utils.run` prints it as one line and exits with status 1."""
+
+
+def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file, then rename it to `path`.
+
+    A device or a pipe of that name is written to, never replaced; a link stays, and its target is
+    replaced. Removes what killed runs left of their attempts. Raises OSError that names `path`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            _write_to_special_file(path, write)
+            return
+        target = path.resolve() if path.is_symlink() else path
+        _remove_leftovers(target)
+        # The suffix comes last: Keras and matplotlib choose the format by it.
+        temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+        try:
+            write(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def _write_to_special_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Copy what `write` makes to a device or a pipe, which cannot be sought in."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        write(temporary)
+        with temporary.open("rb") as source, path.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` whose process is gone."""
+    if os.name != "posix":  # elsewhere os.kill would end the process that it asks for
+        return
+    for old in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
+        number = old.name[len(path.stem) + 2 : len(old.name) - len(path.suffix)]
+        if number.isdecimal() and not _is_alive(int(number)):
+            old.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8, whole or not at all."""
+    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write indented JSON, each list of numbers on one line. Raises ValueError for NaN."""
+    text = json.dumps(record, indent=2, allow_nan=False)
+    text = re.sub(r"\[\n[\d\s,.eE+-]+\]", lambda match: " ".join(match[0].split()), text)
+    write_text(path, text + "\n")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG and say so."""
+    look = {"dpi": 150, "metadata": {"Software": None}}
+    atomic_write(path, lambda temporary: figure.savefig(temporary, **look))
+    print(f"wrote {path}")
+
+
+def refuse_overwriting(inputs: list[Path | None], outputs: list[Path]) -> None:
+    """Raise InputError if one of `outputs` is a file that the run reads."""
+    read = {path.resolve() for path in inputs if path}
+    for path in outputs:
+        if path.resolve() in read:
+            raise InputError(f"{path} is an input and would be overwritten; name another")
+
+
+def output_folder(base: Path, synthetic: bool) -> Path:
+    """What is made from synthetic faces is kept apart, in `base`/sample."""
+    return base / "sample" if synthetic else base
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; "" if there is no such regular file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""From the records of all runs to one report: one file per part, all pure functions."""

@@ -1,0 +1,219 @@
+"""Read and check all records of one kind of faces, before a word is written about them.
+
+What is absent is None or not in the dictionary. What is damaged raises InputError with the file's
+name, so that the parts of the report need no checks of their own.
+"""
+
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from toolbox.dataset.faces import CLASSES
+from toolbox.files import InputError
+from toolbox.reporting.markdown import Missing, picture
+
+# The shapes of what is read: a type, {key: shape}, [shape] for a list, [shape, shape] for one of
+# two, or (shape,) for a dictionary of any keys. A key that ends in "?" may be absent or null, and
+# `float` is any finite number.
+PROVENANCE = {
+    **{"command": str, "machine": str, "arguments": dict},
+    "data": {"file": str, "sha256": str, "rows": int},
+}
+RUN = PROVENANCE | {
+    "arguments": {"validation_fraction": float, "network?": str, "net?": str, "augment?": bool},
+    "versions": {"tensorflow": str, "keras": str},
+    **dict.fromkeys(("parameters", "epochs", "best_epoch"), int),
+    **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), float),
+    "metrics": dict.fromkeys(
+        ("training_accuracy", "validation_accuracy", "public_test_accuracy?"), float
+    ),
+    "split": {
+        **{"method": str, "training_rows": int},
+        **{"validation_rows": list, "validation_sha256": str},
+    },
+}
+CNN = {  # besides
+    "arguments": {
+        **dict.fromkeys(("batch_size", "epochs", "patience", "seed"), int),
+        **dict.fromkeys(("learning_rate", "label_smoothing", "dropout"), float),
+        **{"shift": float, "rotation": float, "zoom": float, "flip": bool},
+    }
+}
+MEASURED = {"accuracy": float, "accuracy_interval": [float, float], "macro_f1": float}
+CONFUSION = PROVENANCE | {
+    **{"split": str, "faces": int, **MEASURED, "observations": [str]},
+    "classes": dict.fromkeys(
+        CLASSES, dict.fromkeys(("precision", "recall", "f1-score", "support"), float)
+    ),
+    **{"without_seen?": MEASURED, "faces_seen_in_training?": int},
+}
+SCORE = dict.fromkeys(("deletion_auc", "insertion_auc"), float) | dict.fromkeys(
+    ("accuracy_keeping_top", "accuracy_losing_top", "rank_correlation_all_shuffled?"), float
+)
+SALIENCY = PROVENANCE | {
+    **{"split": str, "arguments": {"keep": float, "method": str}},
+    "evaluation": {"faces": int, "accuracy": float, "scores": (SCORE,), "verdict": str},
+}
+FILTERS = PROVENANCE | {
+    **dict.fromkeys(("layer", "split", "receptive_field"), str),
+    **dict.fromkeys(("faces", "filters", "dead", "climbed", "ascent_above_best_face"), int),
+    **dict.fromkeys(("ascent_median", "best_face_median", "untrained_median"), float),
+}
+SPLITS = ("PublicTest", "validation", "Test", "PrivateTest", "all")  # the first is reported
+HISTORY = ("epoch", "accuracy", "val_accuracy", "cpu_seconds")
+
+
+class Run(NamedTuple):
+    """What a training run wrote."""
+
+    name: str
+    record: dict
+    history: pd.DataFrame  # one row per epoch
+    layers: str  # a Markdown table
+
+    @property
+    def network(self) -> str:
+        """The network of a CNN; "" for the DNN."""
+        arguments = self.record["arguments"]
+        network = arguments.get("network", arguments.get("net")) or ""
+        return {"report": "homework", "compact": "residual"}.get(network, network)  # old records
+
+    @property
+    def augmentation(self) -> str:
+        return "with" if self.record["arguments"].get("augment") else "without"
+
+
+class Analysis(NamedTuple):
+    """What an analysis of one model wrote: a record, and beside it tables and figures."""
+
+    record: dict
+    path: Path  # of the record, without ".json"
+
+    def beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where the records of one kind of faces are, and how the missing ones are made."""
+
+    models: Path
+    figures: Path
+    output: Path  # the report itself
+    synthetic: bool
+    flags: str  # of a command that writes to these folders
+    runs: dict[str, Run]
+    subjects: tuple[str, ...]  # folders in `figures` of the models that P3 to P5 are about
+
+    def missing(self, what: str, command: str) -> Missing:
+        return Missing(what, f"python {command} {self.flags}".strip())
+
+    def picture(self, path: Path, caption: str) -> str:
+        return picture(path, caption, self.output.parent)
+
+    def analyses(self, subject: str, ending: str, shape: dict, key: str) -> list[Analysis]:
+        """A model's records of one kind: PublicTest's first, those of unusual settings last.
+
+        key: what all of them have; a record of a single picture, of the same ending, does not.
+        """
+        names = [f"{split}_{ending}.json" for split in SPLITS]
+        paths = sorted((self.figures / subject).glob(f"*_{ending}*.json"))
+        paths.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
+        return [
+            Analysis(read_json(path, shape), path.with_suffix(""))
+            for path in paths
+            if key in read_json(path, {})
+        ]
+
+    def missing_analysis(self, what: str, script: str, subject: str) -> Missing:
+        """The call of a script for the model whose results are in the folder `subject`."""
+        shipped = subject not in self.runs and subject.endswith("-published")
+        model = f"models/published/{subject[:-10]}.keras" if shipped else subject
+        split = "" if self.synthetic else " --split PublicTest"
+        return self.missing(f"{what} of `{subject}`", f"{script} --model {model}{split}")
+
+
+def read_runs(folder: Path) -> dict[str, Run]:
+    """All training runs in a folder by name. Raises InputError for a damaged record."""
+    runs = {}
+    for path in sorted(folder.glob("*.csv")):
+        record, layers = path.with_suffix(".json"), path.with_suffix(".txt")
+        if record.exists() and layers.exists():  # tries.csv is no run's
+            read = read_json(record, RUN), read_table(path, HISTORY), read_text(layers)
+            runs[path.stem] = Run(path.stem, *read)
+            read_json(record, CNN if runs[path.stem].network else {})
+    return runs
+
+
+def read_text(path: Path) -> str:
+    """Raises InputError for what is no file of text in UTF-8."""
+    if not path.is_file():  # a pipe would wait forever
+        raise InputError(f"{path} is no regular file; move it away")
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except ValueError as error:
+        raise damaged(path, error) from None
+
+
+def read_json(path: Path, shape: dict) -> dict:
+    """The record at `path`. Raises InputError if it is damaged or does not have this shape."""
+    text = read_text(path)
+    try:
+        record = json.loads(text)
+        check(record, shape, "it")
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error) from None
+    return record
+
+
+def read_table(path: Path, numbers: tuple[str, ...] = (), rows: int = 0) -> pd.DataFrame:
+    """The CSV at `path`; `numbers`, or without them all, are columns of finite numbers.
+
+    rows: their number, if that is fixed.
+
+    Raises InputError if it is damaged.
+    """
+    text = read_text(path)
+    try:
+        table = pd.read_csv(io.StringIO(text))
+        columns = list(numbers or table.columns)
+        table = table.astype(dict.fromkeys(columns, float))
+        if table.empty or not table[columns].map(math.isfinite).all(axis=None):
+            raise ValueError("a number is missing")
+        if len(table) != (rows or len(table)):
+            raise ValueError(f"{len(table)} rows instead of {rows}")
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise damaged(path, error) from None
+    return table
+
+
+def check(value, shape, where: str) -> None:
+    """Raise ValueError, which names the place, unless `value` has this shape."""
+    if isinstance(shape, dict):
+        check(value, dict, where)
+        for key, inner in shape.items():
+            name = key.removesuffix("?")
+            if value.get(name) is not None or name == key:
+                check(value.get(name), inner, name)
+    elif isinstance(shape, (list, tuple)):
+        check(value, {list: list, tuple: dict}[type(shape)], where)
+        if len(shape) > 1 and len(value) != len(shape):
+            raise ValueError(f"{where} has {len(value)} parts")
+        for part in value if isinstance(shape, list) else value.values():
+            check(part, shape[0], f"a part of {where}")
+    elif not isinstance(value, (int, float) if shape is float else shape) or (
+        # True is an int, and NaN is not less than anything
+        isinstance(value, bool | int | float)
+        and (isinstance(value, bool) != (shape is bool) or not abs(value) < 1e15)
+    ):
+        raise ValueError(f"{where} is {value!r:.40}")
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """One line about a file that is not what it should be."""
+    return InputError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); move it away")

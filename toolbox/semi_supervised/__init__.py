@@ -1,0 +1,1 @@
+"""Learning from few labels, one file per method."""

@@ -1,0 +1,54 @@
+"""Cluster-then-label: faces in one cluster of the baseline's features get one label.
+
+X. Zhu, A. B. Goldberg, "Introduction to semi-supervised learning" (2009), chapter 3, with k-means.
+"""
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from toolbox.dataset.faces import CLASSES
+from toolbox.engine import keras
+from toolbox.files import InputError
+from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
+from toolbox.semi_supervised.student import Setting, Student, make_pool, predict
+from toolbox.semi_supervised.supervised import supervised_step
+
+FEATURES = "global_pooling"  # the layer of the baseline whose outputs are clustered
+
+
+def clustering(data: FewLabels, setting: Setting, baseline: keras.Model, clusters: int) -> Learned:
+    """Train on the labelled faces, and on all others in a cluster with a labelled one.
+
+    clusters: of k-means, over all faces. Half of each batch are faces with a pseudo-label.
+    Raises InputError for more clusters than faces.
+    """
+    images = np.concatenate([data.images, data.unlabelled])
+    if clusters > len(images):
+        raise InputError(f"--clusters is {clusters}, but there are {len(images)} faces")
+    extractor = keras.Model(baseline.inputs[0], baseline.get_layer(FEATURES).output)
+    kmeans = KMeans(clusters, n_init=1, random_state=setting.seed)
+    cluster = kmeans.fit_predict(predict(extractor, images))
+    labelled = len(data.labels)
+    pseudo_labels = label_clusters(cluster[:labelled], data.labels, cluster[labelled:])
+    chosen = pseudo_labels != NONE
+    pools = [make_pool(data.images, data.labels)]
+    if chosen.any():
+        pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen]))
+    student = Student(setting)
+    step = supervised_step(student, setting)
+    setting.loop(lambda update: step(update, pools), student.variables())
+    return Learned(student.finished(), np.zeros(1, int), pseudo_labels[np.newaxis])
+
+
+def label_clusters(
+    labelled_clusters: np.ndarray, labels: np.ndarray, clusters: np.ndarray
+) -> np.ndarray:
+    """Pseudo-labels int8 (m,) of faces in `clusters` (m,): the most frequent of the labels there.
+
+    labelled_clusters, labels: (n,), of the labelled faces. The first class wins a tie; NONE for a
+    cluster without a labelled face.
+    """
+    votes = np.zeros((max(labelled_clusters.max(), clusters.max()) + 1, len(CLASSES)), int)
+    np.add.at(votes, (labelled_clusters, labels), 1)
+    label_of_cluster = np.where(votes.any(axis=1), votes.argmax(axis=1), NONE)
+    return label_of_cluster[clusters].astype(np.int8)

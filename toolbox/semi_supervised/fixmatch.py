@@ -1,0 +1,135 @@
+"""FixMatch: what a face is under weak augmentation, it must be under a strong one.
+
+K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence"
+(NeurIPS 2020); the names are those of google-research/fixmatch. What differs from the paper:
+
+- `confidence`, fixed there at 0.95, is the model's mean confidence, after Y. Wang et al.,
+  "FreeMatch" (ICLR 2023), but for each class by itself, since the classes differ tenfold in size.
+- Predictions are aligned to the distribution of the classes, as in D. Berthelot et al.,
+  "ReMixMatch" (ICLR 2020). The labelled faces say nothing of it, being equally many of each class,
+  so it is estimated from the baseline's answers.
+- The averaged weights give the pseudo-labels, after a warm-up on the labelled faces alone.
+- Pseudo-labels may be soft, as in D. Berthelot et al., "MixMatch" (NeurIPS 2019), and are smoothed
+  as the labels are.
+"""
+
+import numpy as np
+
+from toolbox.dataset.faces import CLASSES
+from toolbox.engine import keras, tf
+from toolbox.semi_supervised.few_labels import FewLabels, Learned
+from toolbox.semi_supervised.snapshots import Snapshots
+from toolbox.semi_supervised.student import (
+    Augment,
+    Setting,
+    Student,
+    cross_entropy,
+    draw,
+    fold_in,
+    make_pool,
+    predict,
+    random_rows,
+)
+from toolbox.semi_supervised.supervised import supervised_step
+
+WARM_UP = 5  # 1 / fraction of the updates that are on the labelled faces alone
+
+
+def fixmatch(
+    data: FewLabels,
+    setting: Setting,
+    baseline: keras.Model,
+    uratio: int,
+    wu: float,
+    temperature: float,
+    strong: Augment,
+) -> Learned:
+    """uratio: unlabelled faces per labelled one in a batch (μ in the paper); wu: weight of their
+    loss (λ_u); temperature: of the pseudo-labels, 0 makes them hard as in the paper.
+    """
+    student = Student(setting)
+    labelled, unlabelled = make_pool(data.images, data.labels), tf.constant(data.unlabelled)
+    prior = tf.constant(estimate_prior(predict(baseline, data.unlabelled)), tf.float32)
+    mean_answer, confidence = (tf.Variable(tf.fill([7], 1 / len(CLASSES))) for _ in range(2))
+    snapshots = Snapshots(len(data.unlabelled), setting.updates)
+    weak, batch, decay = setting.weak, setting.batch_size, setting.ema_decay
+
+    @tf.function
+    def step(update: tf.Tensor) -> tf.Tensor:
+        seed = fold_in([setting.seed, 2], update)
+        x, targets = draw(labelled, batch, fold_in(seed, 0))
+        rows = random_rows(len(data.unlabelled), batch * uratio, fold_in(seed, 1))
+        u = tf.cast(tf.gather(unlabelled, rows), tf.float32)[..., tf.newaxis]
+
+        teacher = student.average(weak(u, fold_in(seed, 2)), training=False)
+        mean_answer.assign(decay * mean_answer + (1 - decay) * tf.reduce_mean(teacher, axis=0))
+        teacher = align(teacher, prior, mean_answer)
+        confidence.assign(update_confidence(confidence, teacher, decay))
+        labels = tf.argmax(teacher, axis=1)
+        pseudo_mask = tf.reduce_max(teacher, axis=1) >= tf.gather(confidence, labels)
+        pseudo_labels = sharpen(teacher, temperature)
+        snapshots.note(rows, labels, pseudo_mask)
+
+        faces = tf.concat([weak(x, fold_in(seed, 3)), strong(u, fold_in(seed, 4))], axis=0)
+        with tf.GradientTape() as tape:
+            answers = student.model(faces, training=True)
+            loss_xe = cross_entropy(targets, answers[:batch], setting.label_smoothing)
+            loss_xeu = cross_entropy(pseudo_labels, answers[batch:], setting.label_smoothing)
+            loss_xeu *= tf.cast(pseudo_mask, tf.float32)
+            loss = tf.reduce_mean(loss_xe) + wu * tf.reduce_mean(loss_xeu)
+        student.apply(tape, loss, update)
+        return loss
+
+    warm_up = supervised_step(student, setting)
+
+    def warm_up_or_step(update: int) -> tf.Tensor:
+        first = update < setting.updates // WARM_UP
+        loss = warm_up(update, [labelled]) if first else step(tf.constant(update))
+        snapshots.take(update)
+        return loss
+
+    variables = [*student.variables(), mean_answer, confidence, *snapshots.variables()]
+    setting.loop(warm_up_or_step, variables)
+    return snapshots.learned(student.finished())
+
+
+def update_confidence(confidence: tf.Tensor, answers: tf.Tensor, decay: float) -> tf.Tensor:
+    """Running mean, (7,), of the largest probability of the faces that are taken for each class.
+
+    answers: float32 (m, 7). A class that no face is taken for keeps its own.
+    """
+    members = tf.one_hot(tf.argmax(answers, axis=1), len(CLASSES))
+    count = tf.reduce_sum(members, axis=0)
+    total = tf.linalg.matvec(members, tf.reduce_max(answers, axis=1), transpose_a=True)
+    mean = tf.math.divide_no_nan(total, count)
+    return tf.where(count > 0, decay * confidence + (1 - decay) * mean, confidence)
+
+
+def align(answers: tf.Tensor, prior: tf.Tensor, mean_answer: tf.Tensor) -> tf.Tensor:
+    """Distribution alignment: (m, 7) times prior / mean_answer, each row normalized to sum 1."""
+    scaled = answers * prior / (mean_answer + 1e-6)
+    return scaled / tf.reduce_sum(scaled, axis=1, keepdims=True)
+
+
+def sharpen(answers: tf.Tensor, temperature: float) -> tf.Tensor:
+    """(m, 7) to the power of 1 / temperature, each row normalized to sum 1; 0 is the limit, one-hot
+    for the first of the largest.
+    """
+    if not temperature:
+        return tf.one_hot(tf.argmax(answers, axis=1), answers.shape[1])
+    return tf.nn.softmax(tf.math.log(answers + 1e-12) / temperature)
+
+
+def estimate_prior(answers: np.ndarray, rounds: int = 2) -> np.ndarray:
+    """Distribution of the classes, float64 (7,), among faces to which a classifier that was trained
+    on equally many of each class gives the probabilities `answers` (m, 7).
+
+    By expectation maximization: M. Saerens et al., "Adjusting the outputs of a classifier to new a
+    priori probabilities" (2002), stopped early. A network that fits few labels is too sure of
+    itself, and further rounds make some classes vanish.
+    """
+    prior = np.full(len(CLASSES), 1 / len(CLASSES))
+    for _ in range(rounds):
+        adjusted = answers * prior
+        prior = (adjusted / adjusted.sum(axis=1, keepdims=True)).mean(axis=0)
+    return prior

@@ -1,0 +1,161 @@
+"""A run of one method: what decides it, the names of its files, its model and its record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from toolbox import files
+from toolbox.analysis import metrics, saved_models
+from toolbox.analysis.subject import USUAL_FILES
+from toolbox.dataset import splits
+from toolbox.dataset.faces import Faces
+from toolbox.engine import keras
+from toolbox.files import InputError
+from toolbox.semi_supervised.few_labels import FewLabels, Learned, pseudo_label_quality
+from toolbox.semi_supervised.student import predict
+
+FOLDER = "semi_supervised"
+
+
+class Task(NamedTuple):
+    """Faces, and what their rows are for: int64 row numbers, sorted."""
+
+    faces: Faces
+    labelled: np.ndarray
+    hidden: np.ndarray  # shown without their labels
+    held_out: np.ndarray  # to evaluate on
+
+    def few_labels(self) -> FewLabels:
+        images, labels = self.faces.images, self.faces.labels
+        return FewLabels(images[self.labelled], labels[self.labelled], images[self.hidden])
+
+    def all_labels(self) -> "Task":
+        """The same with no label hidden."""
+        known = np.union1d(self.labelled, self.hidden)
+        return self._replace(labelled=known, hidden=self.hidden[:0])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method in one setting, with one seed."""
+
+    faces: Faces
+    decides: dict
+    """all that decides the weights besides the faces: `method`, `width`, `updates`, `seed`, ..."""
+    shared: str
+    """settings of all methods that are not the default, for a file name: "_batch-size64" """
+    own: str
+    """settings of this method alone that are not the default"""
+    models_dir: Path
+    figures_dir: Path
+
+    @property
+    def configuration(self) -> dict:
+        return self.decides | {"data": self.faces.sha256}
+
+    @property
+    def common(self) -> str:
+        """`shared`, and the name of the CSV if it is not the usual."""
+        stem = self.faces.path.name.split(".")[0]
+        return ("" if stem in USUAL_FILES else f"_{stem}") + self.shared
+
+    @property
+    def name(self) -> str:
+        """Of the run's files: tells every setting."""
+        return self._name(f"{self.decides['method']}_", self.own)
+
+    @property
+    def setting(self) -> str:
+        """What it has in common with other methods that are compared with it."""
+        return self._name("", "")
+
+    @property
+    def title(self) -> str:
+        """`setting` in words, of a run on few labels."""
+        its = self.decides
+        size = f"width {its['width']}, {its['updates']:,} updates"
+        common = self.common.replace("_", ", ")
+        return f"{its['labels_per_class']} labels per class, {size}{common}, seed {its['seed']}"
+
+    def _name(self, method: str, own: str) -> str:
+        its = self.decides
+        labels = f"{its['labels_per_class']}_" if "labels_per_class" in its else ""
+        size = f"width{its['width']}_updates{its['updates']}"
+        return f"{method}{labels}{size}{self.common}{own}_seed{its['seed']}"
+
+    @property
+    def models(self) -> Path:
+        """Folder of model, record and state."""
+        return files.output_folder(self.models_dir, self.faces.synthetic) / FOLDER
+
+    @property
+    def figures(self) -> Path:
+        """Folder of table, figures and the record that they are made from."""
+        return files.output_folder(self.figures_dir, self.faces.synthetic) / FOLDER
+
+    @property
+    def model(self) -> Path:
+        return self.models / f"{self.name}.keras"
+
+    @property
+    def state(self) -> Path:
+        return self.models / f"{self.name}.state.npz"
+
+
+def load_finished(run: Run) -> tuple[keras.Model, dict] | None:
+    """Model and record of the run, if it is finished and both files are whole.
+
+    Raises InputError if they are of another configuration, such as another CSV of the same name.
+    """
+    if not run.model.is_file():
+        return None
+    record, _ = saved_models.read_record(run.model)
+    if record is None:
+        return None
+    found = record.get("configuration", {})
+    for name, value in run.configuration.items():
+        if found.get(name) != value:
+            raise InputError(
+                f"{run.model} is of another configuration ({name} is {found.get(name)} there, "
+                f"{value} here); move it away, or replace it: --fresh"
+            )
+    return saved_models.load_classifier(run.model).model, record
+
+
+def describe(run: Run, learned: Learned, task: Task, history: list[dict]) -> dict:
+    """What the run's record holds besides its provenance; evaluates the model."""
+    faces, labelled, hidden, held_out = task
+    known, labels = np.union1d(labelled, hidden), faces.labels[held_out]
+    answers = predict(learned.model, faces.images[held_out]).argmax(axis=1)
+    return {
+        "run": run.name,
+        "name": run.common.strip("_") or "default",
+        "settings": run.own.strip("_"),
+        "configuration": run.configuration,
+        "parameters": learned.model.count_params(),
+        "labelled": len(labelled),
+        "unlabelled": len(hidden),
+        "minutes": round(history[-1]["seconds"] / 60, 2),
+        "history": history,
+        "metrics": metrics.measure(labels, answers)
+        | {"f1": metrics.f1_by_class(labels, answers).round(4).tolist()},
+        "pseudo_labels": pseudo_label_quality(learned, faces.labels[hidden]),
+        "split": {
+            "method": "few labels of Training; the images held out are not among it",
+            "labels_sha256": splits.sha256_of_rows(faces, labelled),
+            "training_rows": len(known),
+            "training_sha256": splits.sha256_of_rows(faces, known),
+            "validation_sha256": splits.sha256_of_rows(faces, held_out),
+            "validation_rows": held_out.tolist(),
+        },
+    }
+
+
+def save_run(run: Run, model: keras.Model, record: dict) -> None:
+    """Write RUN.keras and RUN.json, then delete the state file."""
+    files.atomic_write(run.model, model.save)
+    record["model_sha256"] = files.sha256_of_file(run.model)
+    files.write_json(run.model.with_suffix(".json"), record)
+    run.state.unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""The student that every method trains: a network, its optimizer, and the average of its weights.
+
+Nothing random is carried over from one update to the next: batches and augmentation follow from
+(seed, update) alone.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from toolbox.dataset.faces import CLASSES
+from toolbox.engine import keras, tf
+from toolbox.semi_supervised.loop import Loop
+from toolbox.training.augmentation import random_affine, random_contrast, random_erasing
+from toolbox.training.run_records import bare_model
+
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of images and a seed, as Augmentation
+fold_in = tf.random.experimental.stateless_fold_in
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random change of each face, always with a flip of every other one."""
+
+    shift: float  # largest, as a fraction of the image size
+    rotation: float  # largest, degrees
+    zoom: float  # largest change of height and of width
+    contrast: float = 0.0  # largest change of contrast and of brightness
+    erase: float = 0.0  # side of a grey square in every other face, as a fraction of the image size
+
+    def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """float32 (n, 48, 48, 1), 0..255 -> the same shape and range."""
+        images = random_affine(images, seed, self.shift, self.rotation, self.zoom, flip=True)
+        if self.contrast:
+            images = random_contrast(images, fold_in(seed, 1), self.contrast)
+        if self.erase:
+            images = random_erasing(images, fold_in(seed, 2), self.erase)
+        return images
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all methods have in common, so that they can be compared."""
+
+    build: Callable[[], tuple[keras.Model, keras.optimizers.Optimizer]]
+    """a new network, from faces (n, 48, 48, 1) to probabilities (n, 7), and its optimizer"""
+    loop: Loop
+    """makes the updates"""
+    weak: Augment
+    """of each face that is shown"""
+    batch_size: int
+    """faces with labels or pseudo-labels per update"""
+    label_smoothing: float
+    """fraction of each target that is spread over all classes"""
+    ema_decay: float
+    """of running means, such as the average of the weights"""
+    seed: int
+
+    @property
+    def updates(self) -> int:
+        return self.loop.updates
+
+
+class Student:
+    """A network in training, and the running average of its weights, which is the result."""
+
+    def __init__(self, setting: Setting):
+        """The same weights for each method: they follow from the seed."""
+        keras.utils.set_random_seed(setting.seed)
+        self.model, self.optimizer = setting.build()
+        self.average, _ = setting.build()
+        self.average.set_weights(self.model.get_weights())
+        self.optimizer.build(self.model.trainable_variables)
+        self.ema_decay = setting.ema_decay
+
+    def variables(self) -> list:
+        """All that an update changes."""
+        return [*self.model.variables, *self.optimizer.variables, *self.average.variables]
+
+    def apply(self, tape: tf.GradientTape, loss: tf.Tensor, update: tf.Tensor) -> None:
+        """A step of the optimizer down the gradient of `loss`, then one of the average.
+
+        At first the average follows closely: A. Tarvainen, H. Valpola, "Mean teachers are better
+        role models" (2017).
+        """
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        decay = tf.minimum(self.ema_decay, tf.cast((1 + update) / (10 + update), tf.float32))
+        for mean, now in zip(self.average.variables, self.model.variables, strict=True):
+            mean.assign(decay * mean + (1 - decay) * now)
+
+    def finished(self) -> keras.Model:
+        """The average, in float32."""
+        return bare_model(self.average)
+
+
+class Pool(NamedTuple):
+    """Faces to draw from, with their targets."""
+
+    images: tf.Tensor  # uint8 (n, 48, 48, 1)
+    targets: tf.Tensor  # float32 (n, 7), one-hot
+
+
+def make_pool(images: np.ndarray, labels: np.ndarray) -> Pool:
+    """images uint8 (n, 48, 48), labels (n,) in 0..6."""
+    return Pool(tf.constant(images[..., np.newaxis]), tf.one_hot(labels, len(CLASSES)))
+
+
+def draw(pool: Pool, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`count` faces of a pool, with replacement, float32 (count, 48, 48, 1), and their targets."""
+    rows = random_rows(tf.shape(pool.images)[0], count, seed)
+    return tf.cast(tf.gather(pool.images, rows), tf.float32), tf.gather(pool.targets, rows)
+
+
+def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:
+    """int32 (count,) in 0..total - 1, with replacement."""
+    return tf.random.stateless_uniform([count], seed, 0, total, tf.int32)
+
+
+def cross_entropy(targets: tf.Tensor, answers: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+    """Of each face, (n,); targets and answers are probabilities, (n, 7)."""
+    return keras.losses.categorical_crossentropy(targets, answers, label_smoothing=label_smoothing)
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """float64 (n, outputs) for uint8 (n, 48, 48), in batches of about 256."""
+    parts = np.array_split(images[..., np.newaxis], math.ceil(len(images) / 256))
+    answers = [model(tf.cast(part, tf.float32), training=False).numpy() for part in parts]
+    return np.concatenate(answers).astype(float)

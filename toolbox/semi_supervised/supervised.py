@@ -1,0 +1,45 @@
+"""Supervised learning, for comparison: from the labelled faces alone, or from all labels."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from toolbox.engine import tf
+from toolbox.semi_supervised.few_labels import FewLabels, Learned
+from toolbox.semi_supervised.student import (
+    Pool,
+    Setting,
+    Student,
+    cross_entropy,
+    draw,
+    fold_in,
+    make_pool,
+)
+
+
+def supervised(data: FewLabels, setting: Setting) -> Learned:
+    """Train on the labelled faces: the baseline; if all have labels, the upper bound."""
+    student = Student(setting)
+    step, pools = supervised_step(student, setting), [make_pool(data.images, data.labels)]
+    setting.loop(lambda update: step(update, pools), student.variables())
+    no_pseudo_labels = np.empty((0, len(data.unlabelled)), np.int8)
+    return Learned(student.finished(), np.empty(0, int), no_pseudo_labels)
+
+
+def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[Pool]], tf.Tensor]:
+    """step(update, pools): an update on a batch to which each pool gives an equal share."""
+
+    @tf.function(reduce_retracing=True)
+    def step(update: tf.Tensor, pools: list[Pool]) -> tf.Tensor:
+        seed = fold_in([setting.seed, 1], update)
+        share = setting.batch_size // len(pools)
+        draws = [draw(pool, share, fold_in(seed, i)) for i, pool in enumerate(pools)]
+        x, targets = (tf.concat(parts, axis=0) for parts in zip(*draws, strict=True))
+        x = setting.weak(x, fold_in(seed, len(pools)))
+        with tf.GradientTape() as tape:
+            answers = student.model(x, training=True)
+            loss_xe = tf.reduce_mean(cross_entropy(targets, answers, setting.label_smoothing))
+        student.apply(tape, loss_xe, update)
+        return loss_xe
+
+    return lambda update, pools: step(tf.constant(update), pools)  # a number would be traced anew

@@ -1,0 +1,77 @@
+"""What a training script feeds to `fit`: augmented batches, each epoch in an order of its own.
+
+Nothing random is carried over from one epoch to the next: all of it follows from (seed, epoch), so
+a resumed run sees the very batches that it would have seen.
+"""
+
+import numpy as np
+
+from toolbox.dataset.faces import CLASSES, Faces
+from toolbox.engine import tf
+from toolbox.training.devices import ONE, Devices
+
+
+def training_batches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epochs: range,
+    augment=None,
+    devices: Devices = ONE,
+) -> tf.data.Dataset:
+    """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
+
+    images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
+    `augment(batch, seed)`, when it is needed. Order and augmentation depend on (seed, epoch) alone:
+    of several processes each makes the same batch and feeds its share. The last batch of an epoch
+    lacks the few rows that several devices cannot share evenly.
+    """
+    fold_in = tf.random.experimental.stateless_fold_in
+    images = tf.constant(images[..., np.newaxis])
+    targets = tf.one_hot(labels, len(CLASSES))
+
+    def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = fold_in([seed, 0], epoch)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(labels)), fold_in(epoch_seed, 0)
+        )
+        order = order[: devices.whole(len(labels))]
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch_seed).repeat(), batches)
+
+    def batch(epoch_seed: tf.Tensor, numbered: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        step, rows = numbered
+        faces = tf.cast(tf.gather(images, rows), tf.float32)
+        if augment is not None:
+            faces = augment(faces, fold_in(epoch_seed, 1 + step))
+        return devices.share(faces), devices.share(tf.gather(targets, rows))
+
+    stream = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(rows_of).map(batch)
+    return without_autotune(stream.prefetch(2))
+
+
+def evaluation_batches(faces: Faces, rows: np.ndarray, devices: Devices = ONE) -> tf.data.Dataset:
+    """The given rows in order: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
+
+    For several devices rows of weight 0, float32 (b,), fill up the last batch. Keras divides the
+    loss by all rows, so that the others weigh a little more than 1.
+    """
+    count = len(rows)
+    rows = np.append(rows, np.repeat(rows[:1], -count % devices.count))
+    data = (faces.images[rows, ..., np.newaxis], tf.one_hot(faces.labels[rows], len(CLASSES)))
+    if devices.count > 1:
+        data += (np.float32(len(rows) / count) * (np.arange(len(rows), dtype=np.int32) < count),)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(devices.whole(255 + devices.count))
+
+    def batch(images: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(devices.share(x) for x in (tf.cast(images, tf.float32), *rest))
+
+    return without_autotune(batches.map(batch).prefetch(2))
+
+
+def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
+    # At the end of an epoch `fit` waits for the autotuner's next wake-up, up to a minute later.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)

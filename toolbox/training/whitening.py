@@ -1,0 +1,29 @@
+"""Filters for a first layer that need no training."""
+
+import numpy as np
+
+from toolbox.files import InputError
+
+
+def whitening_filters(images: np.ndarray, count: int, size: int = 5) -> np.ndarray:
+    """Filters whose answers to patches of the faces are uncorrelated and of about one size.
+
+    They are the first `count` / 2 principal components of the patches, each divided by the root of
+    its variance, and their negatives for the sake of the ReLU that follows; after K. Jordan, "94%
+    on CIFAR-10 in 3.29 seconds on a single GPU" (2024). Below 0.01 a variance counts as noise.
+    images: uint8 (n, h, w), which stand for -1..1 -> float32 (size, size, 1, count).
+    Raises InputError for an odd count, or one of more than twice the pixels of a patch.
+    """
+    if count % 2 or not 2 <= count <= 2 * size**2:
+        raise InputError(
+            f"a whitening stem cannot have {count} channels; give --width an even number up to "
+            f"{2 * size**2}, or --stem strided"
+        )
+    some = images[:: max(len(images) // 2000, 1)].astype(np.float32) / 127.5 - 1
+    patches = np.lib.stride_tricks.sliding_window_view(some, (size, size), axis=(1, 2))
+    patches = patches[:, ::size, ::size].reshape(-1, size**2)
+    variances, components = np.linalg.eigh(patches.T @ patches / len(patches))
+    largest = np.argsort(-variances)[: count // 2]
+    filters = components[:, largest] / np.sqrt(variances[largest] + 0.01)
+    filters = filters.reshape(size, size, 1, len(largest)).astype(np.float32)
+    return np.concatenate([filters, -filters], axis=-1)
