@@ -1,13 +1,15 @@
 """What a saved model looks at, and whether to believe the map (the homework's P4).
 
-    python saliency.py --split PublicTest                  # evaluate five methods on 200 faces
-    python saliency.py --rows 12 80 --method grad_cam      # show these faces, seconds
-    python saliency.py --image me.jpg                      # your own photo, without any CSV
+    python saliency.py --split PublicTest               # five methods, evaluated on 200 faces
+    python saliency.py --rows 12 80 --method grad_cam   # these faces, in seconds
+    python saliency.py --image me.jpg                   # your own photo; needs no CSV
 
 The methods are in toolbox/analysis/attribution.py, their evaluation in faithfulness.py beside it.
-Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one face of each class;
+Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one face per class;
 _methods.png, the same faces by all methods; _classes.png and .csv, the mean map of each class;
-_scores.png and .csv, which method to trust; .json, all numbers.
+_scores.png and .csv, which method to trust; .json, all of it. About a minute on two cores.
+What to expect of the shipped model on PublicTest: occlusion is the most faithful (insertion less
+deletion 0.37), then Grad-CAM (0.25); plain gradients (0.09) do little better than edges (0.02).
 """
 
 from dataclasses import dataclass
@@ -196,8 +198,7 @@ def explain_image(args: Args) -> dict:
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     synthetic = saved_models.trained_on_synthetic(classifier)
     folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
-    label = args.image.stem + classifier.settings
-    base = f"{folder / label}_saliency{utils.changed(args, *RESULT)}"
+    base = f"{folder / args.image.stem}{classifier.settings}_saliency{utils.changed(args, *RESULT)}"
     title = f"What {classifier.name} looks at in {args.image.name}".replace("$", r"\$")
     if synthetic:
         title += "\nmodel trained on SYNTHETIC FACES, not photographs"
@@ -224,11 +225,11 @@ def explain_rows(args: Args) -> dict:
     record = utils.provenance(args, faces) | {"model": classifier.name, "split": split}
     if not args.rows:
         rows = rows[balanced_sample(labels[rows], args.faces, args.seed)]
+        print(f"Maps of {len(rows)} faces by all methods: about a minute per 200 faces")
         batch = explain_faces(args, net, faces.images[rows], labels[rows], args.steps)
         title = f"{classifier.name} on {len(rows)} faces of {split}, the classes balanced"
         save_class_means(args, base, batch, subject, subject.headline(title))
-        evaluation = save_evaluation(args, base, net, batch, subject.headline(title))
-        record["evaluation"] = evaluation
+        record["evaluation"] = save_evaluation(args, base, net, batch, subject.headline(title))
         rows = rows[one_per_class(batch.labels, batch.predicted)]
     true = None if labels is None else labels[rows]
     batch = explain_faces(args, net, faces.images[rows], true, MOST_STEPS)
@@ -246,4 +247,4 @@ def main(args: Args) -> dict:
 
 
 if __name__ == "__main__":
-    utils.run(main, tyro.cli(Args, description=__doc__))
+    utils.run(main, lambda: tyro.cli(Args, description=__doc__))
