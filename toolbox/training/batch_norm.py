@@ -1,19 +1,21 @@
-"""Batch normalisation by the one kernel that TensorFlow has for it."""
+"""Batch normalization by the one kernel that TensorFlow has for it."""
 
 from toolbox.engine import keras, tf
 
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's layer, which while training reads and writes all features half as often.
+    """Keras's layer, which in training reads and writes all features half as often.
 
-    Keras 3 takes mean, variance, difference, quotient and their gradients one after the other, each
-    a pass over memory and in float32. The kernel's running variance is the unbiased one. For what
-    the kernel cannot do, other engines and statistics of several devices, Keras's own code serves.
-    Saved models have the plain layer in its place (`artefacts.bare_model`).
+    Keras 3 computes mean, variance, difference, quotient and their gradients one after the other,
+    each a pass over memory and in float32. The kernel's running variance is the unbiased one. Where
+    the kernel does not serve (another engine, statistics over several devices), Keras's own code
+    does. A saved model has the plain layer in its place: `run_records.bare_model`.
     """
 
     def call(self, inputs, training=None, mask=None):
-        """float (n, h, w, channels) -> the same."""
+        """float (n, h, w, channels) -> the same shape."""
         if not (training and self.trainable) or self.synchronized or not ON_TENSORFLOW:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -27,6 +29,3 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for running, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             running.assign(self.momentum * running + (1 - self.momentum) * new)
         return outputs
-
-
-ON_TENSORFLOW = keras.backend.backend() == "tensorflow"

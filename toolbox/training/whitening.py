@@ -6,13 +6,13 @@ from toolbox.files import InputError
 
 
 def whitening_filters(images: np.ndarray, count: int, size: int = 5) -> np.ndarray:
-    """Filters whose answers to patches of the faces are uncorrelated and of about one size.
+    """Filters whose responses to patches of the faces are uncorrelated, each of variance about 1.
 
     They are the first `count` / 2 principal components of the patches, each divided by the root of
-    its variance, and their negatives for the sake of the ReLU that follows; after K. Jordan, "94%
-    on CIFAR-10 in 3.29 seconds on a single GPU" (2024). Below 0.01 a variance counts as noise.
-    images: uint8 (n, h, w), which stand for -1..1 -> float32 (size, size, 1, count).
-    Raises InputError for an odd count, or one of more than twice the pixels of a patch.
+    its variance plus 0.01, and their negatives, since a ReLU follows. After K. Jordan, "94% on
+    CIFAR-10 in 3.29 seconds on a single GPU" (2024).
+    images: uint8 (n, h, w), of which 0..255 are taken as -1..1 -> float32 (size, size, 1, count).
+    Raises InputError for an odd count, or more than twice the pixels of a patch.
     """
     if count % 2 or not 2 <= count <= 2 * size**2:
         raise InputError(
