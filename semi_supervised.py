@@ -247,4 +247,4 @@ def parse(arguments: list[str]) -> Args:
 
 
 if __name__ == "__main__":
-    utils.run(main, parse(sys.argv[1:]))
+    utils.run(main, lambda: parse(sys.argv[1:]))

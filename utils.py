@@ -89,25 +89,49 @@ def check_limits(args, limits: dict[str, tuple[float, float]]) -> None:
             raise InputError(f"--{name.replace('_', '-')} is {value}; give {low:g} to {high:g}")
 
 
-def run(main: Callable, args) -> None:
-    """Call `main(args)`; end a mistake in one line and status 1, Ctrl-C in status 130."""
+def open_standard_streams() -> None:
+    """Open what is closed, as by `>&-`, lest the next file takes its number and gets what is said.
+
+    And let a terminal that knows ASCII alone show `?` for other characters.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the least number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # None where it is closed
-            stream.reconfigure(errors="replace")  # a terminal that knows ASCII alone
+        stream.reconfigure(errors="replace")
+
+
+def run(main: Callable, args) -> None:
+    """Call `main(args)`; end a mistake in one line and status 1, Ctrl-C in status 130.
+
+    `args` is what `main` takes, or a function that reads it from the command line.
+    """
+    open_standard_streams()
+    status: int | str | None = None
     try:
-        main(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        main(args() if callable(args) else args)
+        sys.stdout.flush()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        status = f"error: {error}"
     except BrokenPipeError:  # as of `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush does not fail
-        sys.exit(1)
+        status = 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror or error}")
+        status = f"error: {where}{error.strerror or error}"
     except MemoryError:
-        sys.exit("error: not enough memory")
+        status = "error: not enough memory"
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
+        status = 130
+    except SystemExit as end:  # of --help
+        status = end.code
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush does not fail
+    if status is not None:
+        sys.exit(status)

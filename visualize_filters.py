@@ -253,4 +253,4 @@ def main(args: Args) -> dict:
 
 
 if __name__ == "__main__":
-    utils.run(main, tyro.cli(Args, description=__doc__))
+    utils.run(main, lambda: tyro.cli(Args, description=__doc__))

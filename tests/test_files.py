@@ -69,6 +69,18 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     assert link.is_symlink() and target.read_text() == "new"
 
 
+def test_a_circle_of_links_is_named_and_stays(tmp_path):
+    link, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    link.symlink_to(other)
+    other.symlink_to(link)
+    refuse_overwriting([link, None], [tmp_path / "c.csv"])
+    for path in (link, link / "inside.csv"):
+        with pytest.raises(OSError) as caught:
+            write_text(path, "text")
+        assert caught.value.filename == str(path)
+    assert link.is_symlink() and other.is_symlink()
+
+
 def test_a_folder_in_the_way_is_named(tmp_path):
     (tmp_path / "out.csv").mkdir()
     with pytest.raises(OSError) as caught:

@@ -104,6 +104,24 @@ def started(code: str, redirection: str = "", **environment: str) -> subprocess.
     "redirection", [">&-", "2>&-", ">&- 2>&-", "| head -c 5; exit ${PIPESTATUS[0]}"]
 )
 def test_closed_outputs_cause_no_traceback(redirection):
-    done = started("def main(args): print('x' * 100_000); print('y')", redirection)
-    assert done.stderr == ""
-    assert done.returncode in (0, 1)
+    for code in (
+        "def main(args): print('x' * 100_000); print('y')",
+        "import tyro\nmain = lambda args: tyro.cli(str, args=['--help'], description='x ' * 99_999)",
+    ):
+        done = started(code, redirection)
+        assert done.stderr == ""
+        assert done.returncode in (0, 1)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_said_goes_into_no_file(redirection, tmp_path):
+    path = tmp_path / "out.txt"
+    code = f"""
+import os
+def main(args):
+    with open({str(path)!r}, "w") as stream:
+        os.write(1, b"said"), os.write(2, b"said, as by TensorFlow")
+        stream.write("written")
+"""
+    started(code, redirection)
+    assert path.read_text() == "written"

@@ -1,5 +1,6 @@
 """Files that are whole or absent, never half-written; and mistakes that the user can mend."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -28,7 +29,9 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         if path.exists() and not path.is_file() and not path.is_dir():
             _write_to_special_file(path, write)
             return
-        target = path.resolve() if path.is_symlink() else path
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         _remove_leftovers(target)
         # The suffix comes last: Keras and matplotlib choose the format by it.
         temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
@@ -91,9 +94,9 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def refuse_overwriting(inputs: list[Path | None], outputs: list[Path]) -> None:
     """Raise InputError if one of `outputs` is a file that the run reads."""
-    read = {path.resolve() for path in inputs if path}
+    read = {os.path.realpath(path) for path in inputs if path}  # it fails on no circle of links
     for path in outputs:
-        if path.resolve() in read:
+        if os.path.realpath(path) in read:
             raise InputError(f"{path} is an input and would be overwritten; name another")
 
 

@@ -8,6 +8,7 @@ by their record, and beside another model a NAME.json may say it, for example
 """
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +59,8 @@ def find_model(model: str, models_dir: Path, synthetic: bool) -> Path:
         named = [folder / f"{model}.keras" for folder in (own, models_dir, SHIPPED.parent)]
         return next((found for found in (*named, path) if found.exists()), named[0])
     default = own / "fast.keras" if synthetic else SHIPPED
-    others = [path for path in own.glob("[!.]*.keras") if path.resolve() != default.resolve()]
+    others = [path for path in own.glob("[!.]*.keras") if path.is_file()]
+    others = [path for path in others if os.path.realpath(path) != os.path.realpath(default)]
     newest = max(others, key=lambda path: path.stat().st_mtime, default=None)
     told = "of synthetic faces" if synthetic else "which this project ships"
     hint = f"your newest: --model {newest.stem}" if newest else "another: --model NAME or FILE"
