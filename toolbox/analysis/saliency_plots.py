@@ -168,7 +168,8 @@ def plot_scores(
                  title="Deletion: lower is better")  # fmt: skip
     insertion.set(xlabel="% of the pixels shown, most salient first",
                   title="Insertion: higher is better")  # fmt: skip
-    check.set(xlabel="layers with shuffled weights, from the top", ylabel=f"rank correlation, mean of {checked} faces",
+    check.set(xlabel="layers with shuffled weights, from the top",
+              ylabel=f"rank correlation, mean of {checked} faces",
               title="Weights shuffled: closer to 0 is better")  # fmt: skip
     top = max(max(score["insertion"]) for score in scores.values())
     for axes in (deletion, insertion):
