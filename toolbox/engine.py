@@ -57,6 +57,8 @@ def lines_about_gpus(log: str) -> list[str]:
     return list(dict.fromkeys(told))
 
 
+if not has_nvidia_gpu():  # what is left to say, such as which kernel is not used, helps nobody
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _stderr_held_back() as log:
     try:
         import tensorflow as tf
