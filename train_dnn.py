@@ -20,6 +20,7 @@ import tyro
 from matplotlib.figure import Figure
 
 import utils
+from toolbox import files
 from toolbox.dataset import splits
 from toolbox.engine import keras, layers
 from toolbox.training import fit
@@ -131,7 +132,7 @@ def title_of(records: dict[str, dict]) -> str:
 def plot_comparison(histories: dict[str, pd.DataFrame], labels: list[str], title: str) -> Figure:
     """Accuracy and loss by epoch, validation solid, training dotted; median seconds per epoch."""
     figure = Figure(figsize=(13, 4.6), layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(files.plain(title))
     accuracy, loss, seconds = figure.subplots(1, 3, width_ratios=(3, 3, 2))
     for i, (name, history) in enumerate(histories.items()):
         for axes, column in ((accuracy, "accuracy"), (loss, "loss")):
@@ -139,12 +140,12 @@ def plot_comparison(histories: dict[str, pd.DataFrame], labels: list[str], title
             axes.plot(history["epoch"], history[column], f"C{i}:")
             axes.set(xlabel="epoch", ylabel=column)
             axes.grid(visible=True, alpha=0.3)
-        bar = seconds.bar(name, history["seconds"].median(), color=f"C{i}")
+        bar = seconds.bar(files.plain(name), history["seconds"].median(), color=f"C{i}")
         seconds.bar_label(bar, fmt="%.1f s")
     seconds.set_ylabel("seconds per epoch (median)")
     seconds.margins(y=0.1)
     lines = [line for line in accuracy.lines[::2]]
-    legend = figure.legend(lines, labels, loc="outside lower center", ncols=1)
+    legend = figure.legend(lines, map(files.plain, labels), loc="outside lower center", ncols=1)
     legend.set_title("solid: validation, dotted: training")
     return figure
 

@@ -8,8 +8,17 @@ import threading
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from toolbox.files import InputError, atomic_write, refuse_overwriting, write_json, write_text
+from toolbox.files import (
+    InputError,
+    atomic_write,
+    plain,
+    refuse_overwriting,
+    save_figure,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -107,3 +116,13 @@ def test_an_input_is_not_overwritten(tmp_path):
     refuse_overwriting([path, None], [tmp_path / "other.csv"])
     with pytest.raises(InputError, match="is an input and would be overwritten"):
         refuse_overwriting([path, None], [tmp_path / "folder" / ".." / "faces.csv"])
+
+
+@pytest.mark.parametrize("name", [r"$\frac{$", "a$b$^$", "\udcff\x1b", "模型", "50 %", "a_^{}"])
+def test_any_name_can_be_in_a_figure(name, tmp_path, recwarn):
+    figure = Figure()
+    axes = figure.add_subplot(title=plain(name))
+    axes.bar([plain(name)], [1], label=plain(name))
+    axes.legend()
+    save_figure(figure, tmp_path / "figure.png")
+    assert not recwarn.list

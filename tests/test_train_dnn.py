@@ -10,7 +10,9 @@ import pytest
 import train_cnn
 import train_dnn
 import utils
+from toolbox import files
 from toolbox.files import InputError
+from toolbox.reporting import p1_cnn
 from toolbox.training import run_records
 
 # From the homework: layer, output shape, parameters.
@@ -113,3 +115,22 @@ def test_a_damaged_record_of_the_dnn_ends_a_comparison_in_one_line(faces_csv, tm
     with pytest.raises(InputError, match="is damaged") as caught:
         train_dnn.main(args)
     assert "\n" not in str(caught.value)
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
+    columns = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
+    history = pd.DataFrame({"epoch": [1, 2]} | {name: [0.5, 0.6] for name in columns})
+    names = [r"$\frac{$", "a$^$"]
+    figure = train_dnn.plot_comparison(dict.fromkeys(names, history), names, " ".join(names))
+    files.save_figure(figure, tmp_path / "figure.png")
+    figure = p1_cnn.plot_in_time(
+        {name: history.assign(cpu_seconds=1.0) for name in names}, synthetic=True
+    )
+    files.save_figure(figure, tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".a", "a\nb", "a\x1b", "\udcff", "a" * 201])
+def test_what_cannot_be_the_name_of_files_is_refused_before_training(name, tmp_path):
+    with pytest.raises(InputError, match="--name") as caught:
+        train_dnn.main(small_args(tmp_path / "absent.csv", tmp_path, name=name))
+    assert str(caught.value).isprintable()

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,10 +86,18 @@ def write_json(path: Path, record: dict) -> None:
     write_text(path, text + "\n")
 
 
+def plain(name: str) -> str:
+    """A name as text of a figure: its dollar signs are no formula, and all of it can be drawn."""
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in name)
+    return shown.replace("$", r"\$")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and say so."""
     look = {"dpi": 150, "metadata": {"Software": None}}
-    atomic_write(path, lambda temporary: figure.savefig(temporary, **look))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of names in a script that the font lacks
+        atomic_write(path, lambda temporary: figure.savefig(temporary, **look))
     print(f"wrote {path}")
 
 

@@ -1,6 +1,7 @@
 """Models are found and fed as each of them wants it, and what they leave is kept apart."""
 
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -150,8 +151,10 @@ def test_which_model_is_meant(tmp_path, capsys, monkeypatch):
     assert saved_models.find_model("", tmp_path, synthetic=False) == shipped
     assert "Model: compact, which this project ships" in capsys.readouterr().out
     (tmp_path / "sample").mkdir()
-    for name in ("mine", "sample/mine", "sample/fast", ".mine.17"):
+    (tmp_path / "circle.keras").symlink_to("circle.keras")
+    for name in ("v1.keras", "mine", "sample/mine", "sample/fast", ".mine.17"):
         (tmp_path / f"{name}.keras").write_bytes(b"")
+    os.utime(tmp_path / "v1.keras.keras", (0, 0))
     assert saved_models.find_model("", tmp_path, synthetic=False) == shipped
     assert capsys.readouterr().out.count("\n") == 1
     saved_models.find_model("", tmp_path, synthetic=False)
@@ -164,6 +167,7 @@ def test_which_model_is_meant(tmp_path, capsys, monkeypatch):
         ("sample/mine", True, tmp_path / "sample" / "mine.keras"),
         ("compact", False, shipped),
         ("other/net.h5", False, Path("other/net.h5")),
+        ("v1.keras", False, tmp_path / "v1.keras.keras"),  # of --name v1.keras
         ("absent", False, tmp_path / "absent.keras"),
     ):
         assert saved_models.find_model(name, tmp_path, synthetic) == found

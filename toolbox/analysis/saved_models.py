@@ -54,10 +54,11 @@ def find_model(model: str, models_dir: Path, synthetic: bool) -> Path:
     own = files.output_folder(models_dir, synthetic)
     if model:
         path = Path(model)
-        if path.is_file() or path.suffix in MODEL_ENDINGS:
+        if path.is_file():
             return path
         named = [folder / f"{model}.keras" for folder in (own, models_dir, SHIPPED.parent)]
-        return next((found for found in (*named, path) if found.exists()), named[0])
+        meant = path if path.suffix in MODEL_ENDINGS else named[0]
+        return next((found for found in (*named, path) if found.exists()), meant)
     default = own / "fast.keras" if synthetic else SHIPPED
     others = [path for path in own.glob("[!.]*.keras") if path.is_file()]
     others = [path for path in others if os.path.realpath(path) != os.path.realpath(default)]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from toolbox import files
 from toolbox.analysis import held_out, hints, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import splits
@@ -32,7 +33,7 @@ class Subject(NamedTuple):
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if faces are synthetic."""
-        title = title.replace("$", r"\$")  # of a name, and no formula
+        title = files.plain(title)
         if self.synthetic and not self.faces.synthetic:
             return f"{title}\nmodel trained on SYNTHETIC FACES, not photographs"
         return self.faces.headline(title)

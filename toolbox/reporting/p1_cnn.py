@@ -5,6 +5,7 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from toolbox.files import plain
 from toolbox.reporting import homework
 from toolbox.reporting.markdown import Missing, bullets, percent, table
 from toolbox.reporting.records import Records, Run
@@ -133,7 +134,7 @@ def plot_in_time(histories: dict[str, pd.DataFrame], synthetic: bool) -> Figure:
         axes.set_prop_cycle(cycler(ls=("-", "--", "-.")) * cycler(color=COLOURS))
         for name, history in histories.items():
             x = history["epoch"] if unit == "epoch" else history["cpu_seconds"].cumsum() / 60
-            axes.plot(x, 100 * history["val_accuracy"], label=name)
+            axes.plot(x, 100 * history["val_accuracy"], label=plain(name))
         if not synthetic:
             label = f"the homework, after {homework.CNN['epochs']} epochs"
             axes.axhline(100 * homework.CNN["validation"], color="0.4", ls=":", label=label)

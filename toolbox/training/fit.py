@@ -43,6 +43,7 @@ LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "erase": (0, 1),
     "seed": (0, 2**31 - 1),
 }
+LONGEST_NAME = 200  # bytes; file systems allow 255, and the names of our files add some
 # Arguments that do not change what is learned.
 IGNORED = {"data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only", "distribute"}
 
@@ -59,6 +60,8 @@ def check_name(name: str) -> None:
     """Raise InputError if `name` cannot be that of a run's files."""
     if not name or Path(name).name != name or name.startswith("."):
         raise InputError(f"--name {name} is not a file name; --models-dir names another folder")
+    if not name.isprintable() or len(name.encode()) > LONGEST_NAME:
+        raise InputError(f"--name {name!r:.40} is too long, or holds what cannot be printed")
 
 
 def make_repeatable(seed: int, precision: str = "float32") -> None:

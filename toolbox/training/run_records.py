@@ -143,7 +143,7 @@ def layer_table(model: keras.Model) -> str:
 def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
     """Accuracy and loss of both splits by epoch, the best epoch marked (the homework's P1, P2)."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title, parse_math=False)  # a name may hold dollar signs
+    figure.suptitle(files.plain(title))
     best = history[history["epoch"] == best_epoch]
     losses = history[["loss", "val_loss"]].to_numpy()
     marker = "." if len(history) <= 20 else None  # else a run of one epoch would show no line
