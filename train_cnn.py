@@ -1,15 +1,16 @@
 """How well does a convolutional network name the expression of a face? P1 of the homework.
 
-    python train_cnn.py                        # recipe fast: a small network, 4 minutes
+    python train_cnn.py                        # recipe fast: a small network, minutes
     python train_cnn.py compact                # a larger one, for an evening
     python train_cnn.py homework               # the homework's CNN and procedure, for days
     python train_cnn.py homework --no-augment  # as the homework trained it again for P2
 
 The recipe, if any, comes first; the flags change it, and --help after a recipe shows its values.
 What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images and 62.3 %
-of PublicTest in 12 epochs; compact 67.1 % of PublicTest, which it holds out, in 60 epochs and 86
-minutes; the homework's CNN without augmentation 55.3 % of the held-out images in 100 epochs and 79
-minutes (the homework: 56 %). With augmentation the homework needed some 800 epochs for 62 %.
+of PublicTest in 12 epochs and 8 CPU minutes; compact 67.1 % of PublicTest, which it holds out, in
+60 epochs and 86 minutes; the homework's CNN without augmentation 55.3 % of the held-out images in
+100 epochs and 79 minutes (the homework: 56 %). With augmentation the homework needed some 800
+epochs for 62 %.
 An interrupted run resumes when you repeat the command. Figure: figures/NAME/history.png.
 """
 
