@@ -48,7 +48,7 @@ class Args:
     """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
     faces sample/fast"""
     input_range: tuple[float, float] = saved_models.PIXELS
-    """what black and white become before a model without a record of ours sees them, as 0 1"""
+    """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: 7 names in order, or alphabetical"""
 

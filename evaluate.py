@@ -9,7 +9,7 @@
 Writes to figures/NAME/: SPLIT_evaluation.json, named after what was asked for, for example
 SPLIT_evaluation_flip_shift2.json; SPLIT_reliability.png, whether the probabilities can be believed;
 and SPLIT_versus_OTHER.png, where two models differ. Faces that a model was trained on are counted,
-and each figure is given without them too. Seconds per view and model.
+and metrics are also reported without them. Seconds per view and model.
 
 What to expect of the shipped model on PublicTest: 67.1 % [65.6, 68.7] on the faces as they are, and
 68.9 % with --flip --shift 2.
@@ -55,7 +55,7 @@ class Args:
     ensemble: tuple[str, ...] = ()
     """models whose probabilities are averaged with this model's"""
     input_range: tuple[float, float] = saved_models.PIXELS
-    """what black and white become before models without a record of ours see them, as 0 1"""
+    """input range of external models that do not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such models stand for: 7 names in order, or alphabetical"""
 

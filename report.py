@@ -161,7 +161,7 @@ def main(args: Args) -> dict:
     print(f"wrote {records.output}")
     missing = list(dict.fromkeys(b.command for b in blocks if isinstance(b, Missing)))
     if missing:
-        print("Some parts are not there yet, which is fine unless you want them. These make them:")
+        print("Some sections are missing. If you want them, run:")
         print("\n".join(f"  {command}" for command in missing))
     return {"text": text, "missing": missing}
 

@@ -61,7 +61,7 @@ class Args:
     """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
     faces sample/fast"""
     input_range: tuple[float, float] = saved_models.PIXELS
-    """what black and white become before a model without a record of ours sees them, as 0 1"""
+    """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: 7 names in order, or alphabetical"""
 
@@ -109,7 +109,7 @@ def compute_maps(
     maps, given = {}, (net, images, classes)
     if net.features or args.method == "grad_cam":
         maps["grad_cam"] = attribution.grad_cam(*given)
-    # A place whose hiding raises the score does not speak for the class, as in Grad-CAM.
+    # Regions whose occlusion raises the score count as zero, as in Grad-CAM.
     maps["occlusion"] = np.maximum(attribution.occlusion(*given, args.patch), 0)
     exact, error = attribution.integrated_gradients(*given, args.steps, most_steps)
     smooth = attribution.smooth_gradient(*given, args.noise, args.samples, args.seed)
@@ -227,7 +227,7 @@ def explain_rows(args: Args) -> dict:
         rows = rows[balanced_sample(labels[rows], args.faces, args.seed)]
         print(f"Maps of {len(rows)} faces by all methods: about a minute per 200 faces")
         batch = explain_faces(args, net, faces.images[rows], labels[rows], args.steps)
-        title = f"{classifier.name} on {len(rows)} faces of {split}, the classes balanced"
+        title = f"{classifier.name} on {len(rows)} faces of {split}, classes as even as can be"
         save_class_means(args, base, batch, subject, subject.headline(title))
         record["evaluation"] = save_evaluation(args, base, net, batch, subject.headline(title))
         rows = rows[one_per_class(batch.labels, batch.predicted)]

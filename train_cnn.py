@@ -3,7 +3,7 @@
     python train_cnn.py                        # recipe fast: a small network, minutes
     python train_cnn.py compact                # a larger one, for an evening
     python train_cnn.py homework               # the homework's CNN and procedure, for days
-    python train_cnn.py homework --no-augment  # as the homework trained it again for P2
+    python train_cnn.py homework --no-augment  # without augmentation, for P2
 
 The recipe, if any, comes first; the flags change it, and --help after a recipe shows its values.
 What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images and 62.3 %

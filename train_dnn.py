@@ -187,7 +187,7 @@ def main(args: Args) -> dict:
         raise utils.InputError(f"--cnn {args.cnn} is this run itself; name another")
     faces = utils.load_faces(args.data)
     models_dir = utils.output_folder(args.models_dir, faces.synthetic)
-    cnn = find_cnn(models_dir, args.cnn)  # a damaged one shows now, not after the training
+    cnn = find_cnn(models_dir, args.cnn)  # fail before the training
     record = read_run(models_dir, args.name)[1] if args.compare_only else train(args, faces)
     if cnn:
         compare(args, cnn, faces)

@@ -62,7 +62,7 @@ class Args:
     """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
     faces sample/fast"""
     input_range: tuple[float, float] = (0.0, 255.0)
-    """what black and white become before the model sees them, as 0 1 or -1 1"""
+    """input range of an external model that does not rescale inside, such as 0 1"""
     layer: str = ""
     """convolution to look at; without it each in turn"""
 
@@ -78,11 +78,11 @@ class Args:
     zoom: float = 0.06
     """largest random zoom in each step, as a fraction"""
     plain: bool = False
-    """the homework's bare method: free pixels, no random moves"""
+    """the homework's method: optimize the pixels directly, without random moves"""
 
     # output
     show: int = 64
-    """filters of a layer that climb and are shown: those that faces activate most"""
+    """filters to optimize and show per layer: those that faces activate most"""
     seed: int = 0
     """of noise, random moves and the untrained copy"""
     models_dir: Path = utils.MODELS

@@ -86,7 +86,7 @@ def test_an_ensemble_is_the_mean_of_its_probabilities(made, tmp_path, capsys):
     assert found["faces_seen_in_training"] == seen.sum() > record["faces_seen_in_training"]
     assert found["without_seen"]["accuracy"] == right[~seen].mean()
     assert found["training_faces_unknown_of"] == ["stranger"]
-    assert "What stranger was trained on is not known" in capsys.readouterr().out
+    assert "those stranger was trained on is not known" in capsys.readouterr().out
 
 
 def test_members_that_saw_the_validation_rows_are_named_and_left_out(made, tmp_path, capsys):

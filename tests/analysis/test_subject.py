@@ -51,3 +51,11 @@ def test_faces_without_labels_have_no_validation(faces_csv, tmp_path):
     with pytest.raises(utils.InputError, match=r"bare\.csv has no labels; use --split all"):
         open_subject(faces, "validation", classifier, tmp_path, tmp_path)
     assert len(open_subject(faces, "all", classifier, tmp_path, tmp_path).rows) == len(images)
+
+
+def test_a_file_for_the_folder_of_figures_is_refused_before_the_work(faces_csv, tmp_path):
+    path = tmp_path / "net.keras"
+    brightness_model().save(path)
+    faces = utils.load_faces(faces_csv)
+    with pytest.raises(utils.InputError, match="is not a folder"):
+        open_subject(faces, "all", load_classifier(path), tmp_path, faces_csv)

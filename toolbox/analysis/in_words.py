@@ -2,7 +2,7 @@
 
 from toolbox.analysis import crowd
 
-MAYBE_SEEN = "  What {} was trained on is not known: these faces may be among it."
+MAYBE_SEEN = "  Whether any of these faces are among those {} was trained on is not known."
 SEEN = "  {} of these faces are among those {} was trained on."
 
 

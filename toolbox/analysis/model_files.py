@@ -30,7 +30,9 @@ def load_model(path: Path) -> keras.Model:
     Raises InputError for a file that is absent, damaged, holds code, or is something else.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; train a model first: python train_cnn.py")
+        raise InputError(
+            f"{path} does not exist; train it first (train_cnn.py, train_dnn.py), or name another"
+        )
     ending = ending_by_content(path)
     config = config_of(path, ending)
     refuse_code(path, config)

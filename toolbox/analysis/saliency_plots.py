@@ -13,7 +13,7 @@ CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v")
 UNITS = {
     "grad_cam": "weighted sum of the last feature maps",
-    "occlusion": "fall of the class score when this place is hidden",
+    "occlusion": "drop in class score when this region is hidden",
     "integrated_gradients": "size of this pixel's share in the class score",
     "smooth_gradient": "size of the change of the class score per grey level",
     "gradient": "size of the change of the class score per grey level",

@@ -10,6 +10,7 @@ from toolbox.analysis import held_out, hints, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
+from toolbox.files import InputError
 
 USUAL_FILES = ("fer2013", "synthetic_faces")  # they need not be told apart in file names
 
@@ -46,6 +47,8 @@ def open_subject(
 
     Raises InputError for a split without rows, or if it cannot be known what was held out.
     """
+    if figures_dir.exists() and not figures_dir.is_dir():  # before minutes of work, not after
+        raise InputError(f"{figures_dir} is not a folder; name another --figures-dir")
     first_copies = splits.first_copy(faces.images)
     known = held_out.find_rows(faces, classifier, first_copies)
     rows = held_out.rows_of_split(split, faces, classifier, known)

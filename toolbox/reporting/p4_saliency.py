@@ -6,7 +6,7 @@ from toolbox.dataset.faces import SIDE
 from toolbox.reporting.markdown import Missing, bullets, percent, table
 from toolbox.reporting.records import SALIENCY, Records, read_table
 
-THIRDS = ("upper third (forehead, brows)", "middle third (eyes, nose)", "lower third (mouth, chin)")
+THIRDS = ("upper third of the image", "middle third", "lower third")
 
 
 def section(records: Records, subject: str) -> list[str | Missing]:
