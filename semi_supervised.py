@@ -148,7 +148,7 @@ LIMITS = (
 
 def build_student(args: Args) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     """The network and its optimizer, the same for each method."""
-    model = train_cnn.build_residual_cnn(args.width, stem="strided")
+    model = train_cnn.build_residual_cnn(args.width, "strided")
     return model, one_cycle(args.updates, args.learning_rate, args.weight_decay)
 
 

@@ -50,7 +50,7 @@ dense_3 7 7175
 activation_1 7 0
 """
 OF_A_RUN = {"data", "distribute", "seed", "models_dir", "figures_dir", "fresh"}  # of no recipe
-OF_RESIDUAL = {"width", "stem", "squeeze"}  # the homework's CNN has none of it
+OF_OTHERS = {"width", "warmup"}  # the homework's CNN has none of it
 
 
 def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
@@ -112,13 +112,13 @@ def test_an_edited_default_changes_no_other_recipe(field):
     recipes = {name: getattr(args, field) for name, args in recipes_with(field, "'edited'").items()}
     assert recipes["fast"] == "edited"
     assert recipes["compact"] == getattr(train_cnn.RECIPES["compact"], field)
-    if field not in OF_RESIDUAL:
+    if field not in OF_OTHERS:
         assert recipes["homework"] == getattr(train_cnn.RECIPES["homework"], field)
 
 
-def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_residual_one():
+def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_others():
     plain = train_cnn.RECIPES["homework"]
-    other = replace(plain, width=7, stem="strided", squeeze=True)
+    other = replace(plain, width=7, warmup=0.5)
     built = []
     for args in (plain, other):
         keras.utils.clear_session()  # which counts names from the start
@@ -126,9 +126,11 @@ def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_residual_one(
     assert built[0] == built[1] and "Adadelta" in built[0]
 
 
-def test_a_residual_net_has_no_second_default_for_its_stem():
-    with pytest.raises(TypeError, match="stem"):
-        train_cnn.build_residual_cnn(8)
+def test_compact_has_at_most_two_million_parameters():
+    args = train_cnn.RECIPES["compact"]
+    model = train_cnn.build_vgg(args.width, args.dropout)
+    assert model.count_params() == 1_767_207  # a published VGG of this size: about 1.8 M
+    assert model.output_shape == (None, 7)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_residual_net_has_no_second_default_for_its_stem():
         ("", "residual", 12, True),
         ("--epochs 3", "residual", 3, True),
         ("fast --no-augment", "residual", 12, False),
-        ("compact --seed 1", "residual", 60, True),
+        ("compact --seed 1", "vgg", 80, True),
         ("homework", "homework", 1500, True),
         ("homework --no-augment --epochs 100", "homework", 100, False),
     ],
@@ -147,7 +149,7 @@ def test_recipes_on_the_command_line(line, network, epochs, augment):
     assert (args.network, args.epochs, args.augment) == (network, epochs, augment)
 
 
-@pytest.mark.parametrize(("line", "width"), [("--help", "24"), ("compact --help", "48")])
+@pytest.mark.parametrize(("line", "width"), [("--help", "24"), ("compact --help", "32")])
 def test_help_shows_the_recipes_and_every_flag(line, width, capsys):
     with pytest.raises(SystemExit) as ended:
         train_cnn.parse(line.split())
@@ -275,7 +277,7 @@ def test_without_augmentation_a_recipe_has_another_name(faces_csv, tmp_path):
 
 
 def test_a_whitening_stem_stays_as_it_was_set(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path, stem="whitening")
+    args = small_args(faces_csv, tmp_path)
     train_cnn.main(args)
     faces = utils.load_faces(faces_csv)
     rows, _ = splits.split(faces, args.validation_fraction, args.seed)
@@ -283,5 +285,5 @@ def test_a_whitening_stem_stays_as_it_was_set(faces_csv, tmp_path):
     expected = whitening.whitening_filters(faces.images[rows], args.width)
     np.testing.assert_array_equal(model.get_layer("conv_0").kernel, expected)
     for channels in (5, 52):
-        with pytest.raises(InputError, match=f"cannot have {channels} channels; give --width"):
+        with pytest.raises(InputError, match=f"{channels} whitening filters .* give --width"):
             train_cnn.main(replace(args, width=channels))

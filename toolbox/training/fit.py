@@ -35,6 +35,7 @@ LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "patience": (1, 10**6),
     "batch_size": (1, 10**5),
     "learning_rate": (0, 1000),
+    "warmup": (0, 0.99),
     "label_smoothing": (0, 0.99),
     "weight_decay": (0, 1),
     "shift": (0, 1),
@@ -163,7 +164,12 @@ class TrainingState(keras.callbacks.Callback):
         self.best_weights, self.history = best, history
 
     def best(self) -> dict:
-        """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
+        """The epoch of the highest validation accuracy; of several, that of the lowest loss.
+
+        The last one for a run that keeps the last.
+        """
+        if self.run.keep == "last":
+            return self.history[-1]
         return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     def is_over(self) -> bool:
