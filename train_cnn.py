@@ -104,8 +104,8 @@ RECIPES = {
     "fast": Args(),
     "compact": Args(
         name="compact", validation_fraction=0.0, network="vgg", width=32, dropout=0.3,
-        precision="auto", epochs=80, patience=100, batch_size=128, keep="last", learning_rate=0.1,
-        warmup=0.06, label_smoothing=0.1, weight_decay=2e-3, augment=True, shift=0.1,
+        precision="auto", epochs=64, patience=100, batch_size=128, keep="last", learning_rate=0.1,
+        warmup=0.08, label_smoothing=0.1, weight_decay=2e-3, augment=True, shift=0.1,
         rotation=15.0, zoom=0.15, flip=True, erase=0.35,
     ),
     "homework": Args(  # which does not state its dropout; 0.5 was the custom
