@@ -89,6 +89,8 @@ def write_json(path: Path, record: dict) -> None:
 def plain(name: str) -> str:
     """A name as text of a figure: its dollar signs are no formula, and all of it can be drawn."""
     shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in name)
+    if shown.startswith("_"):
+        shown = f" {shown}"  # matplotlib's legends leave out what begins with one
     return shown.replace("$", r"\$")
 
 

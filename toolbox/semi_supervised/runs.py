@@ -15,6 +15,7 @@ from toolbox.engine import keras
 from toolbox.files import InputError
 from toolbox.semi_supervised.few_labels import FewLabels, Learned, pseudo_label_quality
 from toolbox.semi_supervised.student import predict
+from toolbox.training import checkpoint
 
 FOLDER = "semi_supervised"
 
@@ -114,13 +115,12 @@ def load_finished(run: Run) -> tuple[keras.Model, dict] | None:
     record, _ = saved_models.read_record(run.model)
     if record is None:
         return None
-    found = record.get("configuration", {})
-    for name, value in run.configuration.items():
-        if found.get(name) != value:
-            raise InputError(
-                f"{run.model} is of another configuration ({name} is {found.get(name)} there, "
-                f"{value} here); move it away, or replace it: --fresh"
-            )
+    differs = checkpoint.difference(record.get("configuration", {}), run.configuration)
+    if differs:
+        raise InputError(
+            f"{run.model} is of another configuration ({differs}); move it away, or replace it: "
+            "--fresh"
+        )
     return saved_models.load_classifier(run.model).model, record
 
 

@@ -35,15 +35,21 @@ def load(path: Path, configuration: dict) -> tuple:
     Raises InputError if the file belongs to another configuration, or is not such a file.
     """
     state, arrays = _read(path)
-    found = state["configuration"]
+    differs = difference(state["configuration"], configuration)
+    if differs:
+        raise InputError(
+            f"{path} is of an unfinished run with another configuration ({differs}); "
+            "change that back to finish it, or start over: --fresh"
+        )
+    return state["history"], arrays
+
+
+def difference(found: dict, configuration: dict) -> str:
+    """What is the first thing that `configuration` has otherwise, or ""."""
     for name, value in configuration.items():
         if found.get(name) != value:
-            differs = HASHES.get(name) or f"{name} is {found.get(name)} there, {value} here"
-            raise InputError(
-                f"{path} is of an unfinished run with another configuration ({differs}); "
-                "change that back to finish it, or start over: --fresh"
-            )
-    return state["history"], arrays
+            return HASHES.get(name) or f"{name} is {found.get(name)} there, {value} here"
+    return ""
 
 
 def configuration_of(path: Path) -> dict:
