@@ -232,8 +232,10 @@ def main(args: Args) -> dict:
     fit.check_name(args.name)
     faces = utils.load_faces(args.data)
     folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
-    steps = (args.epochs, args.patience, args.batch_size)
-    run = Run(args.name, args.seed, *steps, args.fresh, *folders, args.keep)
+    run = Run(
+        args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders,
+        keep=args.keep,
+    )  # fmt: skip
     width = 64 if args.network == "homework" else args.width
     args = replace(args, precision=precision.choose(args.precision, width, run))
     split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))

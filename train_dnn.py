@@ -168,8 +168,9 @@ def compare(args: Args, cnn: str, faces: utils.Faces) -> None:
 def train(args: Args, faces: utils.Faces) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
     folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
-    steps = (args.epochs, args.patience, args.batch_size)
-    run = Run(args.name, args.seed, *steps, args.fresh, *folders)
+    run = Run(
+        args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders
+    )
     split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
     fit.make_repeatable(args.seed)
     model = build_dnn(args.width, args.dropout, args.rescale)
