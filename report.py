@@ -6,7 +6,7 @@
 
 Reads the records that the other scripts wrote, and trains nothing. On real faces the homework's
 numbers are beside ours. What no run has made yet is named with the command that makes it. Draws one
-figure, report_in_time.png: validation accuracy by epoch and by CPU time. Takes seconds.
+figure, accuracy_by_time.png: validation accuracy by epoch and by CPU time. Takes seconds.
 """
 
 import shlex
@@ -87,12 +87,12 @@ def find_subjects(figures: Path, runs: dict[str, Run], published: bool) -> tuple
     return tuple(sorted(folders, key=lambda name: (name not in runs, name))) or (default,)
 
 
-def write_in_time(records: Records) -> None:
+def write_accuracy_by_time(records: Records) -> None:
     """Draw the accuracy of all CNNs by epoch and time, and write its numbers beside it."""
     histories = {run.name: run.history for run in records.runs.values() if run.network}
     if histories:
-        path = records.figures / "report_in_time.png"
-        utils.save_figure(p1_cnn.plot_in_time(histories, records.synthetic), path)
+        path = records.figures / "accuracy_by_time.png"
+        utils.save_figure(p1_cnn.plot_accuracy_by_time(histories, records.synthetic), path)
         table = pd.concat(histories, names=["run"]).reset_index("run")
         columns = ["run", "epoch", "val_accuracy", "cpu_seconds"]
         utils.write_text(path.with_suffix(".csv"), table[columns].to_csv(index=False))
@@ -154,7 +154,7 @@ def main(args: Args) -> dict:
     synthetic = args.synthetic or not (args.published or utils.FER2013.exists())
     records = open_records(args, faces.synthetic if faces else synthetic)
     utils.refuse_overwriting([args.data], [records.output])
-    write_in_time(records)
+    write_accuracy_by_time(records)
     blocks = document(records, faces.sha256 if faces else "")
     text = render(blocks)
     utils.write_text(records.output, text)

@@ -197,10 +197,10 @@ def test_the_homework_is_not_beside_synthetic_faces(args):
         assert told not in result["text"]
     histories = {name: run.history for name, run in read_runs(args.models_dir / "sample").items()}
     for synthetic, lines in ((True, 1), (False, 2)):
-        axes = p1_cnn.plot_in_time({"fast": histories["fast"]}, synthetic).axes
+        axes = p1_cnn.plot_accuracy_by_time({"fast": histories["fast"]}, synthetic).axes
         assert [len(it.lines) for it in axes] == [lines, lines]
         assert axes[0].get_xscale() == "linear"
-    assert p1_cnn.plot_in_time(histories, True).axes[0].get_xscale() == "log"
+    assert p1_cnn.plot_accuracy_by_time(histories, True).axes[0].get_xscale() == "log"
 
 
 def test_only_layers_with_default_settings_are_listed(args):

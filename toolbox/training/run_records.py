@@ -142,7 +142,7 @@ def layer_table(model: keras.Model) -> str:
 
 
 def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
-    """Accuracy and loss of both splits by epoch, the best epoch marked (the homework's P1, P2)."""
+    """Accuracy and loss of both splits by epoch, the saved epoch marked (the homework's P1, P2)."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(files.plain(title))
     best = history[history["epoch"] == best_epoch]
@@ -151,7 +151,7 @@ def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         for column, label in ((name, "training"), (f"val_{name}", "validation")):
             axes.plot(history["epoch"], history[column], marker=marker, label=label)
-        axes.plot(best["epoch"], best[f"val_{name}"], "o", color="C1", label="best epoch")
+        axes.plot(best["epoch"], best[f"val_{name}"], "o", color="C1", label="saved epoch")
         axes.set(xlabel="epoch", ylabel=name)
         if name == "loss" and 0 < 10 * losses.min() < losses.max():
             axes.set_yscale("log")  # a first epoch that went astray would flatten all others
