@@ -94,7 +94,7 @@ def train(
     augment=None,
     devices: Devices = ONE,
 ) -> dict:
-    """Train a compiled `model`, evaluate the epoch that `run.keep` names, and write what `run.outputs` lists.
+    """Train a compiled `model`, evaluate the epoch that `run.keep` names, and write `run.outputs`.
 
     record: the run's `provenance`, to which metrics, times and the split are added; it is returned
     and written to NAME.json. `augment` as `batches.training_batches` takes it. Of several
