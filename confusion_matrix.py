@@ -29,7 +29,7 @@ from toolbox.analysis import in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset import fer2013_csv
-from utils import CLASSES, Faces, InputError
+from utils import Faces, InputError
 
 PAIRS, ERRORS_PER_PAIR = 6, 6  # in the figure of errors
 MOSTLY = 0.9  # a model with more answers of one class than that has not learned to tell them apart
@@ -50,7 +50,7 @@ class Args:
     input_range: tuple[float, float] = saved_models.PIXELS
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
-    """what the outputs of such a model stand for: 7 names in order, or alphabetical"""
+    """what the outputs of such a model stand for: names in order, or alphabetical"""
 
     # output
     submission: Path | None = None
@@ -63,29 +63,33 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def class_report(labels: np.ndarray, predicted: np.ndarray, as_text: bool) -> str | dict:
-    """scikit-learn's report of all 7 classes, as the homework prints it or as a dict."""
+def class_report(
+    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], as_text: bool
+) -> str | dict:
+    """scikit-learn's report of all classes, as the homework prints it or as a dict."""
     return classification_report(
         labels,
         predicted,
-        labels=np.arange(len(CLASSES)),
-        target_names=CLASSES,
+        labels=np.arange(len(classes)),
+        target_names=classes,
         zero_division=0,
         output_dict=not as_text,
     )
 
 
-def measure_classes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, dict]:
+def measure_classes(
+    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]
+) -> dict[str, dict]:
     """Precision, recall with its 95 % interval, F1 score and number of faces of each class."""
-    report = class_report(labels, predicted, as_text=False)
-    counts = metrics.confusion_counts(labels, predicted)
-    for name, found, total in zip(CLASSES, counts.diagonal(), counts.sum(axis=1), strict=True):
+    report = class_report(labels, predicted, classes, as_text=False)
+    counts = metrics.confusion_counts(labels, predicted, len(classes))
+    for name, found, total in zip(classes, counts.diagonal(), counts.sum(axis=1), strict=True):
         report[name]["recall_interval"] = metrics.interval(found, total)
-    return {name: report[name] for name in CLASSES}
+    return {name: report[name] for name in classes}
 
 
-def observe(counts: np.ndarray) -> list[str]:
-    """What the matrix shows, in words, as the homework puts it; counts (7, 7), rows are true."""
+def observe(counts: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+    """What the matrix shows, in words, as the homework puts it; counts (k, k), rows are true."""
     ratio, support = metrics.ratios(counts), counts.sum(axis=1)
     percent = np.round(100 * ratio).astype(int)
     present = np.flatnonzero(support)
@@ -99,9 +103,9 @@ def observe(counts: np.ndarray) -> list[str]:
         best, worst = present[recall[present].argmax()], present[recall[present].argmin()]
         precise = precision.argmax()
         lines.append(
-            f"{CLASSES[best]} is found best ({percent[best, best]} % of {support[best]}), "
-            f"{CLASSES[worst]} worst ({percent[worst, worst]} % of {support[worst]}); "
-            f"{CLASSES[precise]} is the most reliable answer "
+            f"{classes[best]} is found best ({percent[best, best]} % of {support[best]}), "
+            f"{classes[worst]} worst ({percent[worst, worst]} % of {support[worst]}); "
+            f"{classes[precise]} is the most reliable answer "
             f"(right {100 * precision[precise]:.0f} % of the time)."
         )
     else:
@@ -109,24 +113,24 @@ def observe(counts: np.ndarray) -> list[str]:
     answers = counts.sum(axis=0)
     if answers.max() > MOSTLY * counts.sum():
         share = 100 * answers.max() / counts.sum()
-        lines.append(f"{share:.0f} % of all answers are {CLASSES[answers.argmax()]}.")
+        lines.append(f"{share:.0f} % of all answers are {classes[answers.argmax()]}.")
     wrong = percent - np.diag(percent.diagonal())
     for i in present[np.argsort(-wrong[present].max(axis=1), kind="stable")]:
         for j in np.argsort(-wrong[i], kind="stable"):
             more = wrong[i, j] > percent[i, i]  # as printed: never "0 %, more than the 0 %"
             if wrong[i, j] and (more or wrong[i, j] == wrong[i].max()):
                 end = f", more than the {percent[i, i]} % it gets right." if more else "."
-                taken = f"{CLASSES[i]} is taken for {CLASSES[j]}"
+                taken = f"{classes[i]} is taken for {classes[j]}"
                 lines.append(f"{taken} {wrong[i, j]} % of the time{end}")
     return lines
 
 
-def plot_matrix(counts: np.ndarray, title: str) -> Figure:
+def plot_matrix(counts: np.ndarray, classes: tuple[str, ...], title: str) -> Figure:
     """Ratio of the row and count in every cell; true classes are rows, predicted ones columns."""
     ratios = metrics.ratios(counts)
     texts = [f"{ratio:.2f}\n{n}" for ratio, n in zip(ratios.flat, counts.flat, strict=True)]
-    rows = [f"{name} ({n})" for name, n in zip(CLASSES, counts.sum(axis=1), strict=True)]
-    figure, image = plot_cells(ratios, texts, rows, 1.0, title)
+    rows = [f"{name} ({n})" for name, n in zip(classes, counts.sum(axis=1), strict=True)]
+    figure, image = plot_cells(ratios, texts, rows, classes, 1.0, title)
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
     return figure
 
@@ -134,10 +138,10 @@ def plot_matrix(counts: np.ndarray, title: str) -> Figure:
 def find_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """The most confused pairs by count, and of each the faces most confidently mistaken.
 
-    Returns a row per face: true, predicted (0..6), face (position in `labels`), probability.
+    Returns a row per face: true, predicted (0, 1, ...), face (position in `labels`), probability.
     """
     predicted = probabilities.argmax(axis=1)
-    wrong = metrics.confusion_counts(labels, predicted)
+    wrong = metrics.confusion_counts(labels, predicted, probabilities.shape[1])
     np.fill_diagonal(wrong, 0)
     found = []
     for cell in np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]:
@@ -149,7 +153,9 @@ def find_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["true", "predicted", "face", "probability"])
 
 
-def plot_errors(errors: pd.DataFrame, images: np.ndarray, title: str) -> Figure:
+def plot_errors(
+    errors: pd.DataFrame, images: np.ndarray, classes: tuple[str, ...], title: str
+) -> Figure:
     """One row per pair, its most confident errors from the left; images uint8 (n, 48, 48)."""
     pairs = list(errors.groupby(["true", "predicted"], sort=False))
     rows, columns = max(len(pairs), 1), max((len(faces) for _, faces in pairs), default=3)
@@ -161,7 +167,7 @@ def plot_errors(errors: pd.DataFrame, images: np.ndarray, title: str) -> Figure:
     for row, ((true, predicted), faces) in zip(grid, pairs, strict=False):
         for axes, face, probability in zip(row, faces["face"], faces["probability"], strict=False):
             axes.imshow(images[face], cmap="gray", vmin=0, vmax=255)
-            text = f"{CLASSES[true]}, taken for\n{CLASSES[predicted]} {100 * probability:.0f} %"
+            text = f"{classes[true]}, taken for\n{classes[predicted]} {100 * probability:.0f} %"
             axes.set_title(text, fontsize=9)
     return figure
 
@@ -179,26 +185,27 @@ def submit(path: Path, faces: Faces, classifier: saved_models.Classifier) -> dic
 def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> None:
     """Write both figures, the numbers beside each, and the record."""
     base = subject.folder / subject.label
-    labels, images = subject.faces.labels[subject.rows], subject.faces.images[subject.rows]
-    counts = metrics.confusion_counts(labels, probabilities.argmax(axis=1))
+    labels, images, classes = subject.labels, subject.faces.images[subject.rows], subject.classes
+    counts = metrics.confusion_counts(labels, probabilities.argmax(axis=1), len(classes))
     low, high = (100 * bound for bound in record["accuracy_interval"])
     right = f"{100 * record['accuracy']:.1f} % of {len(labels):,} faces right"
     title = f"{record['model']} on {record['split']}: {right}"
     matrix = plot_matrix(
-        counts, subject.headline(f"{title}\n95 % interval {low:.1f} to {high:.1f}")
+        counts, classes, subject.headline(f"{title}\n95 % interval {low:.1f} to {high:.1f}")
     )
     utils.save_figure(matrix, Path(f"{base}_confusion.png"))
-    table = pd.DataFrame(counts, pd.Index(CLASSES, name="true"), CLASSES)
+    table = pd.DataFrame(counts, pd.Index(classes, name="true"), classes)
     utils.write_text(Path(f"{base}_confusion.csv"), table.to_csv())
     errors = find_errors(labels, probabilities)
-    figure = plot_errors(errors, images, subject.headline(f"{title}\nmost confident errors"))
+    heading = subject.headline(f"{title}\nmost confident errors")
+    figure = plot_errors(errors, images, classes, heading)
     utils.save_figure(figure, Path(f"{base}_errors.png"))
     errors = errors.assign(row=subject.rows[errors["face"].astype(int)])
     utils.write_text(Path(f"{base}_errors.csv"), errors.to_csv(index=False))
-    classes = pd.DataFrame(record["classes"]).T.rename_axis("class")
-    bounds = np.array(classes.pop("recall_interval").tolist())
-    classes["recall_low"], classes["recall_high"] = bounds.T
-    utils.write_text(Path(f"{base}_classes.csv"), classes.to_csv())
+    by_class = pd.DataFrame(record["classes"]).T.rename_axis("class")
+    bounds = np.array(by_class.pop("recall_interval").tolist())
+    by_class["recall_low"], by_class["recall_high"] = bounds.T
+    utils.write_text(Path(f"{base}_classes.csv"), by_class.to_csv())
     utils.write_json(Path(f"{base}_confusion.json"), record)
 
 
@@ -212,18 +219,20 @@ def main(args: Args) -> dict:
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; predict them with --submission FILE")
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
-    labels = faces.labels[subject.rows].astype(int)
-    probabilities = saved_models.predict(classifier, faces.images[subject.rows])
+    labels, classes = subject.labels, subject.classes
+    probabilities = saved_models.predict(subject.classifier, faces.images[subject.rows])
     predicted = probabilities.argmax(axis=1)
+    counts = metrics.confusion_counts(labels, predicted, len(classes))
     record = utils.provenance(args, faces) | {
         "model": classifier.name,
         "model_trained_on_synthetic": saved_models.trained_on_synthetic(classifier),
         "split": args.split,
-        **metrics.measure_unseen(labels, predicted, subject.seen),
-        "classes": measure_classes(labels, predicted),
-        "observations": observe(metrics.confusion_counts(labels, predicted)),
+        **subject.told,
+        **metrics.measure_unseen(labels, predicted, len(classes), subject.seen),
+        "classes": measure_classes(labels, predicted, classes),
+        "observations": observe(counts, classes),
     }
-    print(class_report(labels, predicted, as_text=True))
+    print(class_report(labels, predicted, classes, as_text=True))
     title = f"{classifier.name} on {args.split}"
     print("\n".join(in_words.measured(title, record) + record["observations"]))
     write_results(subject, record, probabilities)

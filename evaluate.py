@@ -26,11 +26,11 @@ import tyro
 from matplotlib.figure import Figure
 
 import utils
-from toolbox.analysis import calibration, crowd, held_out, hints, in_words, metrics, saved_models
+from toolbox.analysis import calibration, crowd, in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
-from toolbox.analysis.subject import Subject, open_subject
+from toolbox.analysis.subject import Subject, open_subjects
 from toolbox.dataset import ferplus
-from utils import CLASSES, SIDE, InputError
+from utils import SIDE, Faces, InputError
 
 LEAST_FACES = 20  # different ones, to fit a temperature on half of them
 LONGEST_NAME = 100  # characters of a file's name for all members of an ensemble
@@ -57,7 +57,7 @@ class Args:
     input_range: tuple[float, float] = saved_models.PIXELS
     """input range of external models that do not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
-    """what the outputs of such models stand for: 7 names in order, or alphabetical"""
+    """what the outputs of such models stand for: names in order, or alphabetical"""
 
     # views
     flip: bool = False
@@ -74,16 +74,15 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def open_others(args: Args, subject: Subject, names: tuple[str, ...]) -> list[Subject]:
-    """Other models on the same rows; each knows which of those it has seen."""
-    others = []
-    for name in names:
-        path = saved_models.find_model(name, args.models_dir, subject.faces.synthetic)
-        other = saved_models.load_classifier(path, args.input_range, args.classes)
-        hints.tell(other, subject.faces, subject.rows)
-        known = held_out.find_rows(subject.faces, other, subject.first_copies)
-        others.append(subject._replace(classifier=other, known=known))
-    return others
+def open_models(args: Args, faces: Faces) -> list[Subject]:
+    """--model, then --ensemble, then --versus, on the same rows and the classes that all share.
+
+    Each knows which of the rows it has seen.
+    """
+    names = (args.model, *args.ensemble, *([args.versus] if args.versus else []))
+    paths = [saved_models.find_model(name, args.models_dir, faces.synthetic) for name in names]
+    loaded = [saved_models.load_classifier(path, args.input_range, args.classes) for path in paths]
+    return open_subjects(faces, args.split, loaded, args.models_dir, args.figures_dir)
 
 
 def seen_by_any(subjects: list[Subject]) -> np.ndarray | None:
@@ -99,17 +98,17 @@ def evaluate_views(
 
     images: uint8 (m, 48, 48); labels: (m,); the first of `subjects` is the model in question.
     """
-    found, means = {}, []
+    found, means, classes = {}, [], len(subjects[0].classes)
     for subject in subjects:
         mean, views = saved_models.predict_views(subject.classifier, images, shift, flip)
         means.append(mean)
     if views > 1:
         answers = means[0].argmax(axis=1)
-        measured = metrics.measure_unseen(labels, answers, subjects[0].seen)
+        measured = metrics.measure_unseen(labels, answers, classes, subjects[0].seen)
         found["test_time_augmentation"] = {"views": views} | measured
     if len(subjects) > 1:
         answers = np.mean(means, axis=0).argmax(axis=1)
-        measured = metrics.measure_unseen(labels, answers, seen_by_any(subjects))
+        measured = metrics.measure_unseen(labels, answers, classes, seen_by_any(subjects))
         names = [subject.classifier.name for subject in subjects]
         unknown = [subject.classifier.name for subject in subjects if subject.seen is None]
         told = {"models": names, "training_faces_unknown_of": unknown, "views": views}
@@ -138,16 +137,15 @@ def compare(
 
 
 def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int) -> dict:
-    """Probabilities (m, 7) as they are and, by name, at a temperature fitted on other faces."""
+    """Probabilities (m, k) as they are and, by name, at a temperature fitted on other faces."""
     faces, rows = subject.faces, subject.rows
     variants = {"as they are": probabilities}
     fit_on = subject.known.held_out
     _, first, place = np.unique(subject.first_copies[rows], True, True)
     if split in ("validation", "PublicTest") and len(first) >= LEAST_FACES:
-        labels = faces.labels[rows].astype(int)
-        scaled = calibration.cross_fitted(probabilities, labels, first[place], seed)
+        scaled = calibration.cross_fitted(probabilities, subject.labels, first[place], seed)
         variants["at a temperature fitted on the other half"] = scaled
-    elif fit_on is not None and split != "all":
+    elif fit_on is not None and len(fit_on) and split != "all":
         others = saved_models.predict(subject.classifier, faces.images[fit_on])
         temperature = calibration.fit_temperature(others, faces.labels[fit_on].astype(int))
         scaled = calibration.at_temperature(probabilities, temperature)
@@ -155,12 +153,14 @@ def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int
     return variants
 
 
-def plot_difference(ours: np.ndarray, theirs: np.ndarray, title: str) -> Figure:
-    """Ratio of each cell in one matrix less that in the other; counts (7, 7) each."""
+def plot_difference(
+    ours: np.ndarray, theirs: np.ndarray, classes: tuple[str, ...], title: str
+) -> Figure:
+    """Ratio of each cell in one matrix less that in the other; counts (k, k) each."""
     difference = metrics.ratios(ours) - metrics.ratios(theirs)
     texts = [f"{value:+.2f}" for value in difference.flat]
     limit = max(np.abs(difference).max(), 0.01)
-    figure, image = plot_cells(difference, texts, CLASSES, limit, title)
+    figure, image = plot_cells(difference, texts, classes, classes, limit, title)
     figure.colorbar(image, label="difference of the fractions of the true class", shrink=0.8)
     return figure
 
@@ -187,8 +187,8 @@ def what_changes_it(args: Args, members: list[Subject], other: Subject | None) -
 
 
 def write_reliability(subject: Subject, title: str, variants: dict, base: Path) -> None:
-    """The reliability diagram and its numbers; variants: probabilities (m, 7) by name."""
-    labels = subject.faces.labels[subject.rows].astype(int)
+    """The reliability diagram and its numbers; variants: probabilities (m, k) by name."""
+    labels = subject.labels
     curves = {name: calibration.reliability(p, labels) for name, p in variants.items()}
     errors = {name: calibration.scores(p, labels) for name, p in variants.items()}
     labelled = {
@@ -201,13 +201,14 @@ def write_reliability(subject: Subject, title: str, variants: dict, base: Path) 
     utils.write_text(Path(f"{base}.csv"), bins.rename_axis(["probabilities", "bin"]).to_csv())
 
 
-def write_difference(subject: Subject, title: str, labels, answers, base: Path) -> None:
+def write_difference(subject: Subject, title: str, answers, base: Path) -> None:
     """Where two models differ, and the numbers; answers: predicted classes (m,) of both."""
-    ours, theirs = (metrics.confusion_counts(labels, each) for each in answers)
-    figure = plot_difference(ours, theirs, subject.headline(title))
+    labels, classes = subject.labels, subject.classes
+    ours, theirs = (metrics.confusion_counts(labels, each, len(classes)) for each in answers)
+    figure = plot_difference(ours, theirs, classes, subject.headline(title))
     utils.save_figure(figure, Path(f"{base}.png"))
     difference = metrics.ratios(ours) - metrics.ratios(theirs)
-    table = pd.DataFrame(difference, pd.Index(CLASSES, name="true"), CLASSES)
+    table = pd.DataFrame(difference, pd.Index(classes, name="true"), classes)
     utils.write_text(Path(f"{base}.csv"), table.to_csv())
 
 
@@ -215,16 +216,13 @@ def main(args: Args) -> dict:
     """Evaluate the model as `args` say; returns the record that it writes."""
     utils.check_limits(args, {"seed": (0, 2**31 - 1), "shift": (0, SIDE)})
     faces = utils.load_faces(args.data)
-    path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
-    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels, so there is nothing to compare with")
     votes = ferplus.read_votes(args.ferplus, faces) if args.ferplus else None
-    subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
-    members = open_others(args, subject, args.ensemble)
-    other = open_others(args, subject, (args.versus,))[0] if args.versus else None
-    base = subject.folder / subject.label
-    labels, images = faces.labels[subject.rows].astype(int), faces.images[subject.rows]
+    subject, *members = open_models(args, faces)
+    other = members.pop() if args.versus else None
+    classifier, base = subject.classifier, subject.folder / subject.label
+    labels, images = subject.labels, faces.images[subject.rows]
 
     probabilities = saved_models.predict(classifier, images)
     predicted = probabilities.argmax(axis=1)
@@ -233,19 +231,21 @@ def main(args: Args) -> dict:
         "model": classifier.name,
         "model_trained_on_synthetic": saved_models.trained_on_synthetic(classifier),
         "split": args.split,
-        **metrics.measure_unseen(labels, predicted, subject.seen),
+        **subject.told,
+        **metrics.measure_unseen(labels, predicted, len(subject.classes), subject.seen),
         "calibration": {name: calibration.scores(p, labels) for name, p in variants.items()},
     }
     if args.flip or args.shift or members:
         record |= evaluate_views([subject, *members], images, labels, args.shift, args.flip)
     if votes is not None:
-        record["ferplus"] = crowd.compare(votes[subject.rows], labels, predicted)
+        votes = ferplus.of_classes(votes[subject.rows], subject.classes)
+        record["ferplus"] = crowd.compare(votes, labels, predicted)
     if other:
         theirs = saved_models.predict(other.classifier, images).argmax(axis=1)
         record["versus"] = compare(subject, other, labels, predicted, theirs)
         title = f"{classifier.name} minus {other.classifier.name} on {args.split}"
         file = Path(f"{base}_versus_{unique_name(args, other)}")
-        write_difference(subject, title, labels, (predicted, theirs), file)
+        write_difference(subject, title, (predicted, theirs), file)
     print("\n".join(in_words.evaluation(record)))
     title = f"{classifier.name} on {args.split}: {100 * record['accuracy']:.1f} % right"
     reliability = f"{base}_reliability{utils.changed(args, 'seed')}"

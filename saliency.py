@@ -26,9 +26,9 @@ from toolbox.analysis.attribution import Explained
 from toolbox.analysis.sampling import balanced_sample, given_rows, one_per_class
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset.pictures import read_picture
-from utils import CLASSES, SIDE, InputError
+from utils import SIDE, InputError
 
-CHECKED = 7  # faces of the randomization check, one of each class: it makes all maps six times
+CHECKED = 7  # faces of the randomization check, or one per class: it makes all maps six times
 MOST_STEPS = 256  # of integrated gradients, for the faces that are shown
 RESULT = ("faces", "rows", "method", "keep", "noise", "samples", "steps", "patch", "seed")
 LIMITS = {
@@ -63,7 +63,7 @@ class Args:
     input_range: tuple[float, float] = saved_models.PIXELS
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
-    """what the outputs of such a model stand for: 7 names in order, or alphabetical"""
+    """what the outputs of such a model stand for: names in order, or alphabetical"""
 
     # maps
     method: Literal[tuple(saliency_plots.UNITS)] = "occlusion"
@@ -94,7 +94,7 @@ class Batch(NamedTuple):
     images: np.ndarray  # uint8 (n, 48, 48)
     labels: np.ndarray | None  # true classes, int (n,), where they are known
     predicted: np.ndarray  # those that the maps explain, int (n,)
-    probabilities: np.ndarray  # float (n, 7)
+    probabilities: np.ndarray  # float (n, k)
     maps: dict[str, np.ndarray]  # for each method float32 (n, 48, 48)
     error: np.ndarray  # completeness error of integrated gradients, relative, (n,)
 
@@ -127,10 +127,10 @@ def explain_faces(
     return Batch(images, labels, predicted, probabilities, *made)
 
 
-def save_panels(args: Args, base: str, batch: Batch, title: str) -> dict:
+def save_panels(args: Args, base: str, batch: Batch, classes: tuple[str, ...], title: str) -> dict:
     """The figures of single faces: three panels, and all methods. Returns what they show."""
     images, maps = batch.images, batch.maps
-    texts = saliency_plots.captions(batch.probabilities, batch.labels)
+    texts = saliency_plots.captions(batch.probabilities, batch.labels, classes)
     panels = saliency_plots.plot_panels(
         images, maps[args.method], args.method, args.keep, texts, title
     )
@@ -147,13 +147,15 @@ def save_panels(args: Args, base: str, batch: Batch, title: str) -> dict:
 def save_class_means(args: Args, base: str, batch: Batch, subject: Subject, title: str) -> None:
     """Mean face and mean size of the maps of each class; the numbers, one row per pixel."""
     sizes = np.abs(batch.maps[args.method])
-    heats = {k: sizes[batch.labels == k].mean(axis=0) for k in np.unique(batch.labels)}
-    rows = {k: subject.rows[subject.faces.labels[subject.rows] == k] for k in heats}
-    faces = {k: subject.faces.images[rows[k]].mean(axis=0) for k in heats}
-    counts = {k: (len(rows[k]), int(np.sum(batch.labels == k))) for k in heats}
+    faces, heats, counts = {}, {}, {}
+    for label in np.unique(batch.labels):
+        name, rows = subject.classes[label], subject.rows[subject.labels == label]
+        maps = sizes[batch.labels == label]
+        faces[name], heats[name] = subject.faces.images[rows].mean(axis=0), maps.mean(axis=0)
+        counts[name] = len(rows), len(maps)
     figure = saliency_plots.plot_class_means(faces, heats, counts, args.method, title)
     utils.save_figure(figure, Path(f"{base}_classes.png"))
-    table = pd.DataFrame({CLASSES[k]: heat.ravel() for k, heat in heats.items()})
+    table = pd.DataFrame({name: heat.ravel() for name, heat in heats.items()})
     text = table.rename_axis("pixel").to_csv(float_format="%.3g")
     utils.write_text(Path(f"{base}_classes.csv"), text)
 
@@ -162,10 +164,11 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
     """Evaluate every method; write the table and its figure, print the verdict."""
     images, predicted = batch.images, batch.predicted
     maps = batch.maps | faithfulness.control_maps(images, args.seed)
+    checked = min(max(CHECKED, len(net.classifier.classes)), len(images))
     scores = faithfulness.score_maps(net, images, batch.labels, predicted, maps, args.keep)
 
     def make_maps() -> dict[str, np.ndarray]:
-        return compute_maps(args, net, images[:CHECKED], predicted[:CHECKED], args.steps)[0]
+        return compute_maps(args, net, images[:checked], predicted[:checked], args.steps)[0]
 
     depths, correlations = faithfulness.randomization_check(net.model, make_maps, args.seed)
     for name, values in correlations.items():
@@ -173,7 +176,6 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
         scores[name]["rank_correlation_all_shuffled"] = values[-1]
     table = pd.DataFrame(scores).T.drop(columns=["deletion", "insertion"]).rename_axis("method")
     utils.write_text(Path(f"{base}_scores.csv"), table.to_csv())
-    checked = len(images[:CHECKED])
     figure = saliency_plots.plot_scores(scores, depths, correlations, checked, title)
     utils.save_figure(figure, Path(f"{base}_scores.png"))
     sentence = faithfulness.verdict(net.classifier.name, scores, correlations)
@@ -204,7 +206,7 @@ def explain_image(args: Args) -> dict:
         title += "\nmodel trained on SYNTHETIC FACES, not photographs"
     batch = explain_faces(args, attribution.explain(classifier), image, None, MOST_STEPS)
     record = utils.provenance(args) | {"model": classifier.name}
-    record |= save_panels(args, base, batch, title)
+    record |= save_panels(args, base, batch, classifier.classes, title)
     utils.write_json(Path(f"{base}.json"), record)
     print(f"{args.image.name}: {record['faces'][0]}")
     return record
@@ -219,10 +221,12 @@ def explain_rows(args: Args) -> dict:
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     split = "all" if args.rows else args.split
     subject = open_subject(faces, split, classifier, args.models_dir, args.figures_dir)
-    net, labels = attribution.explain(classifier), faces.labels
+    faces, net = subject.faces, attribution.explain(subject.classifier)
+    labels = faces.labels
     rows = given_rows(args.rows, faces) if args.rows else subject.rows
     base = f"{subject.folder / subject.label}_saliency{utils.changed(args, *RESULT)}"
     record = utils.provenance(args, faces) | {"model": classifier.name, "split": split}
+    record |= subject.told
     if not args.rows:
         rows = rows[balanced_sample(labels[rows], args.faces, args.seed)]
         print(f"Maps of {len(rows)} faces by all methods: about a minute per 200 faces")
@@ -234,7 +238,7 @@ def explain_rows(args: Args) -> dict:
     true = None if labels is None else labels[rows]
     batch = explain_faces(args, net, faces.images[rows], true, MOST_STEPS)
     title = subject.headline(f"What {classifier.name} looks at in faces of {split}")
-    record |= {"rows": rows.tolist()} | save_panels(args, base, batch, title)
+    record |= {"rows": rows.tolist()} | save_panels(args, base, batch, faces.classes, title)
     utils.write_json(Path(f"{base}.json"), record)
     return record
 

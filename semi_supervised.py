@@ -146,9 +146,9 @@ LIMITS = (
 )
 
 
-def build_student(args: Args) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+def build_student(args: Args, classes: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     """The network and its optimizer, the same for each method."""
-    model = train_cnn.build_residual_cnn(args.width, "strided")
+    model = train_cnn.build_residual_cnn(args.width, "strided", classes)
     return model, one_cycle(args.updates, args.learning_rate, args.weight_decay)
 
 
@@ -185,7 +185,7 @@ def train(
     """Train by one method, evaluate and save; returns the model and its record."""
     fit.make_repeatable(args.seed, args.precision)
     setting = Setting(
-        build=functools.partial(build_student, args),
+        build=functools.partial(build_student, args, len(task.faces.classes)),
         loop=Loop(run.state, run.configuration, args.updates, args.fresh),
         weak=Augmentation(args.shift, args.rotation, args.zoom),
         batch_size=args.batch_size,
@@ -234,7 +234,8 @@ def save_figures(baseline: Run) -> None:
     """Draw all runs on these faces, and the pseudo-labels of all runs that have this baseline."""
     records, faces = results.read_records(baseline), baseline.faces
     title = faces.headline("Learning from few labels: mean and range of the seeds")
-    figure = figures.plot_accuracy(results.make_table(records), not faces.synthetic, title)
+    published = not faces.synthetic and faces.classes == utils.CLASSES
+    figure = figures.plot_accuracy(results.make_table(records), published, title)
     utils.save_figure(figure, baseline.figures / f"{runs.FOLDER}.png")
     title = faces.headline(baseline.title)
     figure = figures.plot_pseudo_labels(results.of_baseline(baseline, records), title)

@@ -117,7 +117,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-def build_homework_cnn(dropout: float) -> keras.Model:
+def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
     """The homework's P1, layer by layer: 4,845,063 parameters; PReLU has one alpha per position."""
     return keras.Sequential([
         keras.Input((48, 48, 1), name="faces"), layers.Rescaling(1 / 255, name="rescaling"),
@@ -139,7 +139,7 @@ def build_homework_cnn(dropout: float) -> keras.Model:
         layers.Dropout(dropout, name="dropout_1"),
         layers.Dense(1024, name="dense_2"), layers.PReLU(name="p_re_lu_7"),
         layers.Dropout(dropout, name="dropout_2"),
-        layers.Dense(7, name="dense_3", dtype="float32"),
+        layers.Dense(classes, name="dense_3", dtype="float32"),
         layers.Softmax(name="activation_1", dtype="float32"),
     ], name="homework")  # fmt: skip
 
@@ -151,7 +151,7 @@ def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
 
-def build_residual_cnn(width: int, stem: str = "whitening") -> keras.Model:
+def build_residual_cnn(width: int, stem: str = "whitening", classes: int = 7) -> keras.Model:
     """Halve the image, then a residual block at each of three sizes; global pooling.
 
     After K. He et al., "Deep residual learning" (2015). `stem` is "whitening", a fixed convolution
@@ -174,11 +174,11 @@ def build_residual_cnn(width: int, stem: str = "whitening") -> keras.Model:
         y = convolution(y, channels, f"{stage}b")
         x = layers.ReLU(name=f"relu_{stage}b")(layers.Add(name=f"add_{stage}")([x, y]))
     x = layers.GlobalAveragePooling2D(name="global_pooling")(x)
-    x = layers.Dense(len(utils.CLASSES), name="logits", dtype="float32")(x)
+    x = layers.Dense(classes, name="logits", dtype="float32")(x)
     return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="residual")
 
 
-def build_vgg(width: int, dropout: float) -> keras.Model:
+def build_vgg(width: int, dropout: float, classes: int = 7) -> keras.Model:
     """Two convolutions at each of four sizes, from full resolution on, and a dense layer.
 
     After K. Simonyan and A. Zisserman, "Very deep convolutional networks" (2014); C. Pramerdorfer
@@ -196,18 +196,20 @@ def build_vgg(width: int, dropout: float) -> keras.Model:
     x = layers.Dense(8 * width, use_bias=False, name="dense_5")(layers.Flatten(name="flatten")(x))
     x = layers.ReLU(name="relu_5")(layers.BatchNormalization(momentum=0.9, name="norm_5")(x))
     x = layers.Dropout(dropout, name="dropout_5")(x)
-    x = layers.Dense(len(utils.CLASSES), name="logits", dtype="float32")(x)
+    x = layers.Dense(classes, name="logits", dtype="float32")(x)
     return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="vgg")
 
 
-def compiled(args: Args, steps_per_epoch: int) -> keras.Model:
+def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
     """The network that `args` name, with its optimizer and loss."""
     if args.network == "homework":
-        model = build_homework_cnn(args.dropout)
+        model = build_homework_cnn(args.dropout, classes)
         optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
     else:
-        vgg = args.network == "vgg"
-        model = build_vgg(args.width, args.dropout) if vgg else build_residual_cnn(args.width)
+        if args.network == "vgg":
+            model = build_vgg(args.width, args.dropout, classes)
+        else:
+            model = build_residual_cnn(args.width, classes=classes)
         steps = args.epochs * steps_per_epoch
         optimizer = one_cycle(steps, args.learning_rate, args.weight_decay, args.warmup)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
@@ -243,7 +245,8 @@ def main(args: Args) -> dict:
     record = utils.provenance(args, faces)
     used = devices.start(args.distribute, args.batch_size, fit.configuration(record))
     with used.scope():
-        model = compiled(args, used.steps(len(split.training), args.batch_size))
+        steps_per_epoch = used.steps(len(split.training), args.batch_size)
+        model = compiled(args, steps_per_epoch, len(faces.classes))
         if args.network == "residual":
             filters = whitening_filters(faces.images[split.training], args.width)
             model.get_layer("conv_0").set_weights([filters])

@@ -72,7 +72,7 @@ class Args:
     """start over even if an unfinished run of this name could be resumed"""
 
 
-def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
+def build_dnn(width: int, dropout: float, rescale: bool = True, classes: int = 7) -> keras.Model:
     """The homework's P2, layer by layer: 4,469,767 parameters with `width` 1024."""
     hidden = []
     for i in (1, 2, 3):
@@ -87,7 +87,7 @@ def build_dnn(width: int, dropout: float, rescale: bool = True) -> keras.Model:
             layers.Rescaling(1 / 255 if rescale else 1, name="rescaling"),
             layers.Flatten(name="flatten_1"),
             *hidden,
-            layers.Dense(7, name="dense_4", dtype="float32"),
+            layers.Dense(classes, name="dense_4", dtype="float32"),
             layers.Softmax(name="activation_1", dtype="float32"),
         ],
         name="dnn",
@@ -173,7 +173,7 @@ def train(args: Args, faces: utils.Faces) -> dict:
     )
     split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
     fit.make_repeatable(args.seed)
-    model = build_dnn(args.width, args.dropout, args.rescale)
+    model = build_dnn(args.width, args.dropout, args.rescale, len(faces.classes))
     optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
     loss = "categorical_crossentropy"
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.JIT_COMPILE)

@@ -31,7 +31,7 @@ from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset.pictures import read_picture
-from utils import CLASSES, InputError
+from utils import InputError
 
 SIGNED = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
 LIMITS = {
@@ -63,6 +63,8 @@ class Args:
     faces sample/fast"""
     input_range: tuple[float, float] = (0.0, 255.0)
     """input range of an external model that does not rescale inside, such as 0 1"""
+    classes: tuple[str, ...] = ()
+    """what the outputs of such a model stand for: names in order, or alphabetical"""
     layer: str = ""
     """convolution to look at; without it each in turn"""
 
@@ -96,7 +98,7 @@ def choose_face(row: int | None, subject: Subject) -> tuple[np.ndarray, str]:
     faces, row = subject.faces, int(subject.rows[0]) if row is None else row
     if not 0 <= row < len(faces.images):
         raise InputError(f"{faces.path} has rows 0 to {len(faces.images) - 1}, not {row}")
-    label = "" if faces.labels is None else f" ({CLASSES[faces.labels[row]]})"
+    label = "" if faces.labels is None else f" ({faces.classes[faces.labels[row]]})"
     return faces.images[row], f"row {row}{label}"
 
 
@@ -183,6 +185,7 @@ def save_study(args: Args, subject: Subject, study: Study) -> dict:
         return subject.headline(f"{classifier.name} {target.name}{way}: {text}")
 
     record = utils.provenance(args, subject.faces) | filter_study.summarize(study, subject, table)
+    record |= subject.told
     utils.write_text(path("filters.csv"), table.to_csv(index=False, float_format="%.5g"))
     utils.write_text(path("best_faces.csv"), best.to_csv(index=False, float_format="%.5g"))
     utils.write_json(path("filters.json"), record)
@@ -200,7 +203,7 @@ def show_picture(args: Args) -> dict:
     """Write each layer's feature maps of --image; returns {layer: its JSON record}."""
     face = read_picture(args.image)[0]
     path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
-    classifier = saved_models.load_classifier(path, args.input_range)
+    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     synthetic, records = saved_models.trained_on_synthetic(classifier), {}
     folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
     settings = classifier.settings + utils.changed(args, "show")
@@ -228,7 +231,7 @@ def main(args: Args) -> dict:
         return show_picture(args)
     faces = utils.load_faces(args.data)
     path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
-    classifier = saved_models.load_classifier(path, args.input_range)
+    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     targets = choose_layers(classifier.model, args.layer)
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
     choose_face(args.row, subject)  # a wrong row shows now, not after minutes

@@ -55,9 +55,10 @@ def train_ours(
     if plain_batch_norm:
         model = with_plain_batch_norm(model)
     change = functools.partial(train_cnn.augmented, args) if augment else None
+    targets = np.eye(7, dtype="f4")[labels]
 
     def train(count: int) -> None:
-        data = training_batches(images[:count], labels[:count], BATCH, 0, range(1), change)
+        data = training_batches(images[:count], targets[:count], BATCH, 0, range(1), change)
         model.fit(data, steps_per_epoch=count // BATCH, verbose=0, shuffle=False)
 
     return train

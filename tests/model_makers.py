@@ -21,7 +21,7 @@ def brightness_model(
     order: output j stands for class order[j]; scale: what its inputs are multiplied with first.
     """
     centres = 59.5 + 20 * np.array(order, float)
-    dense = keras.layers.Dense(7, last, dtype=dtype)
+    dense = keras.layers.Dense(len(centres), last, dtype=dtype)
     model = keras.Sequential(
         [
             keras.Input((48, 48, 1)),

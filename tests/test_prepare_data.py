@@ -53,7 +53,7 @@ def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
                 archive.write(path, path.relative_to(base))
             archive.writestr("labels.csv", "name,label\n")  # neither these hide the images
             archive.writestr("__MACOSX/train/angry/._1.png", "resource")
-    images, labels, usage, synthetic = prepare(source, tmp_path / "out.csv")
+    images, labels, usage, synthetic, _ = prepare(source, tmp_path / "out.csv")
     order = np.argsort(USAGE, kind="stable")  # split by split, each in the order of its numbers
     expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
     assert as_table(images, labels, usage) == expected
@@ -62,7 +62,7 @@ def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
 
 def test_unnamed_test_images_stay_merged_and_that_is_said(tmp_path, capsys):
     source = image_folder(tmp_path / "archive", named=False)
-    images, labels, usage, _ = prepare(source, tmp_path / "out.csv")
+    images, labels, usage, *_ = prepare(source, tmp_path / "out.csv")
     merged = np.where(USAGE == 0, USAGES.index("Training"), USAGES.index("Test"))
     assert sorted(as_table(images, labels, usage)) == sorted(as_table(IMAGES, LABELS, merged))
     assert "PublicTest and PrivateTest are merged" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_classes_alone_give_no_usage(tmp_path):
         place = tmp_path / "archive" / NAMES[label].upper()
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{len(list(place.iterdir()))}.png")
-    images, labels, usage, _ = prepare(tmp_path / "archive", tmp_path / "out.csv")
+    images, labels, usage, *_ = prepare(tmp_path / "archive", tmp_path / "out.csv")
     assert usage is None
     assert sorted(as_table(images, labels, USAGE * 0)) == sorted(
         as_table(IMAGES, LABELS, USAGE * 0)
@@ -123,7 +123,7 @@ def test_report_counts_copies_leaks_conflicts_and_blanks(tmp_path, capsys):
     assert "PrivateTest: 2 rows are in Training too; 0 pictures with conflicting labels" in lines
     assert "PrivateTest: 0 rows are in PublicTest too; 0 pictures with conflicting labels" in lines
     assert "blank images (standard deviation below 1): 1" in lines
-    kept, kept_labels, kept_usage, _ = prepare(path, tmp_path / "out.csv", drop_leaks=True)
+    kept, kept_labels, kept_usage, *_ = prepare(path, tmp_path / "out.csv", drop_leaks=True)
     keep = np.setdiff1d(np.arange(84), train[5:7])
     assert as_table(kept, kept_labels, kept_usage) == as_table(
         images[keep], labels[keep], usage[keep]
@@ -229,7 +229,7 @@ def test_synthetic_faces_do_not_become_fer2013(tmp_path):
 def test_one_held_out_folder_under_any_name_is_merged_test(held_out, tmp_path):
     source = image_folder(tmp_path / "archive", named=False)
     (source / "test").rename(source / held_out)
-    _, _, usage, _ = prepare(source, tmp_path / "out.csv")
+    _, _, usage, *_ = prepare(source, tmp_path / "out.csv")
     np.testing.assert_array_equal(np.bincount(usage), [(USAGE == 0).sum(), 0, 0, (USAGE > 0).sum()])
 
 
@@ -239,7 +239,7 @@ def test_validation_beside_test_is_publictest_beside_privatetest(tmp_path):
         other = source / "valid" / folder.name
         other.mkdir(parents=True)
         next(folder.iterdir()).rename(other / "first.png")
-    _, _, usage, _ = prepare(source, tmp_path / "out.csv")
+    _, _, usage, *_ = prepare(source, tmp_path / "out.csv")
     assert np.bincount(usage).tolist() == [(USAGE == 0).sum() - 7, 7, (USAGE > 0).sum()]
 
 
@@ -290,7 +290,7 @@ def test_tar_gz(kind, tmp_path):
         fer2013_csv.write_csv(folder / "fer2013.csv", IMAGES, LABELS, USAGE)
         (folder / "README").write_text("notes, with, commas\n")
     archive = shutil.make_archive(str(folder), "gztar", tmp_path, "fer2013")
-    images, labels, usage, _ = prepare(Path(archive), tmp_path / "out.csv")
+    images, labels, usage, *_ = prepare(Path(archive), tmp_path / "out.csv")
     assert sorted(as_table(images, labels, usage)) == sorted(as_table(IMAGES, LABELS, USAGE))
 
 
@@ -320,7 +320,7 @@ def test_synthetic_faces_say_that_they_are(tmp_path):
         synthetic=True, count=300, output=tmp_path / "faces.csv", figures_dir=tmp_path
     )
     assert prepare_data.main(args) == {"rows_read": 300, "rows_written": 300}
-    images, labels, usage, synthetic = fer2013_csv.parse_csv(args.output)
+    images, labels, usage, synthetic, _ = fer2013_csv.parse_csv(args.output)
     expected = synthetic_faces.draw_faces(300)
     assert synthetic
     assert np.array_equal(images, expected[0])

@@ -16,20 +16,22 @@ LAYERS = keras.layers
 
 def test_class_names_in_any_order():
     names = ("anger", "Disgusted", "fear", "happiness", "neutral", "SAD", "surprise")
-    assert adapter.read_order(names, "--classes") == (0, 1, 2, 3, 6, 4, 5)
-    assert adapter.read_order(("alphabetical",), "--classes") == (0, 1, 2, 3, 6, 4, 5)
-    assert adapter.read_order("alphabetical", "x.json") == (0, 1, 2, 3, 6, 4, 5)
-    assert adapter.read_order((), "--classes") == tuple(range(7))
-    for wrong in (CLASSES[:6], (*CLASSES[:6], "Angry"), (*CLASSES[:6], "contempt"), ("x",)):
+    alphabetical = tuple(sorted(CLASSES))
+    assert adapter.read_classes(names, "--classes") == alphabetical
+    assert adapter.read_classes(("alphabetical",), "--classes") == alphabetical
+    assert adapter.read_classes("alphabetical", "x.json") == alphabetical
+    assert adapter.read_classes((), "--classes") == CLASSES
+    assert adapter.read_classes("joy ang", "--classes") == ("Joy", "Angry")
+    for wrong in ((*CLASSES[:6], "Anger"), ("x",), ("0", "1"), ("a,b", "c")):
         with pytest.raises(InputError, match=r"--classes: .* in the order of the outputs"):
-            adapter.read_order(wrong, "--classes")
+            adapter.read_classes(wrong, "--classes")
 
 
 @pytest.mark.parametrize("last", ["softmax", None, "sigmoid"])
 def test_outputs_are_put_into_our_order(last):
     order = (6, 3, 0, 1, 5, 2, 4)
     images, labels, _ = make_faces(70)
-    ordered = adapter.in_order(brightness_model(order, last), order)
+    ordered = adapter.with_outputs(brightness_model(order, last), np.argsort(order))
     output = ordered.predict(images[..., np.newaxis], verbose=0)
     expected = brightness_model(last=last).predict(images[..., np.newaxis], verbose=0)
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
@@ -87,9 +89,12 @@ def test_one_of_several_outputs_is_taken(capsys):
     assert "has 2 outputs" in capsys.readouterr().out
     model = adapter.as_classifier(keras.Model(inputs, {"emotion": seven}), "m.keras")
     assert model.predict(np.zeros((1, 48, 48, 1)), verbose=0).shape == (1, 7)
-    for wrong in ([seven, LAYERS.Dense(7)(flat)], two):
-        with pytest.raises(InputError, match=r"m\.keras takes .* and gives"):
-            adapter.as_classifier(keras.Model(inputs, wrong), "m.keras")
+    with pytest.raises(InputError, match=r"m\.keras takes .* and gives"):
+        adapter.as_classifier(keras.Model(inputs, [seven, LAYERS.Dense(7)(flat)]), "m.keras")
+    with pytest.raises(InputError, match=r"m\.keras has 2 outputs, and nothing says which .*--cla"):
+        adapter.as_classifier(keras.Model(inputs, two), "m.keras")
+    with pytest.raises(InputError, match=r"m\.keras has 2 outputs, and --classes names 3; name"):
+        adapter.as_classifier(keras.Model(inputs, two), "m.keras", 3, "--classes")
     deep = keras.Input((48, 48, 4))
     with pytest.raises(InputError, match="needed are images"):
         adapter.as_classifier(keras.Model(deep, LAYERS.Dense(7)(LAYERS.Flatten()(deep))), "m")

@@ -17,7 +17,7 @@ def answers(seed: int = 0, count: int = 500) -> tuple[np.ndarray, np.ndarray]:
 def test_true_is_on_rows_and_predicted_on_columns():
     labels = np.array([0, 0, 0, 1, 4, 4])
     predicted = np.array([0, 1, 1, 1, 2, 4])
-    counts = metrics.confusion_counts(labels, predicted)
+    counts = metrics.confusion_counts(labels, predicted, 7)
     expected = np.zeros((7, 7), int)
     for true, taken_for in zip(labels, predicted, strict=True):
         expected[true, taken_for] += 1
@@ -30,7 +30,7 @@ def test_true_is_on_rows_and_predicted_on_columns():
 
 def test_measures_are_scikit_learns():
     labels, predicted = answers()
-    measured = metrics.measure(labels, predicted)
+    measured = metrics.measure(labels, predicted, 7)
     assert measured["accuracy"] == oracle.accuracy_score(labels, predicted)
     assert measured["macro_f1"] == pytest.approx(
         oracle.f1_score(labels, predicted, average="macro")
@@ -41,7 +41,7 @@ def test_measures_are_scikit_learns():
 
 
 def test_absent_classes_do_not_break_the_measures():
-    measured = metrics.measure(np.array([3, 3, 6, 6]), np.array([3, 0, 6, 6]))
+    measured = metrics.measure(np.array([3, 3, 6, 6]), np.array([3, 0, 6, 6]), 7)
     assert measured["accuracy"] == measured["balanced_accuracy"] == 0.75
 
 
@@ -57,12 +57,12 @@ def test_wilson_interval():
 def test_faces_that_were_trained_on_are_counted_and_left_out():
     labels, predicted = answers()
     seen = np.arange(len(labels)) % 5 == 0
-    measured = metrics.measure_unseen(labels, predicted, seen)
+    measured = metrics.measure_unseen(labels, predicted, 7, seen)
     assert measured["faces_seen_in_training"] == 100
-    assert measured["without_seen"] == metrics.measure(labels[~seen], predicted[~seen])
+    assert measured["without_seen"] == metrics.measure(labels[~seen], predicted[~seen], 7)
     for each in (np.zeros_like(seen), np.ones_like(seen)):
-        assert "without_seen" not in metrics.measure_unseen(labels, predicted, each)
-    assert "faces_seen_in_training" not in metrics.measure_unseen(labels, predicted, None)
+        assert "without_seen" not in metrics.measure_unseen(labels, predicted, 7, each)
+    assert "faces_seen_in_training" not in metrics.measure_unseen(labels, predicted, 7, None)
 
 
 def test_mcnemars_exact_test():

@@ -46,7 +46,7 @@ def test_augmentation_is_seeded_and_can_be_weak():
 
 def test_draws_keep_faces_and_targets_together():
     images = np.arange(20, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
-    faces, targets = draw(make_pool(images, np.arange(20) % 7), 100, tf.constant([0, 1]))
+    faces, targets = draw(make_pool(images, np.arange(20) % 7, 7), 100, tf.constant([0, 1]))
     values = faces.numpy()[:, 0, 0, 0].astype(int)
     assert faces.shape == (100, 48, 48, 1) and len(set(values)) == 20
     assert targets.numpy().argmax(axis=1).tolist() == (values % 7).tolist()

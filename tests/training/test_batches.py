@@ -7,10 +7,11 @@ from toolbox.dataset.faces import Faces
 from toolbox.training import augmentation, batches
 
 IMAGES, LABELS, _ = make_faces(70)
+TARGETS = np.eye(7, dtype=np.float32)[LABELS]
 
 
 def epochs_of(seed: int, epochs: range, augment=None) -> list[tuple[np.ndarray, np.ndarray]]:
-    data = batches.training_batches(IMAGES, LABELS, 32, seed, epochs, augment)
+    data = batches.training_batches(IMAGES, TARGETS, 32, seed, epochs, augment)
     return [(faces.numpy(), target.numpy()) for faces, target in data]
 
 
@@ -49,7 +50,7 @@ def test_epochs_and_seeds_differ():
 def test_autotune_is_off():
     faces = Faces("memory", "", IMAGES, LABELS, None, False)
     for data in (
-        batches.training_batches(IMAGES, LABELS, 32, 0, range(1)),
+        batches.training_batches(IMAGES, TARGETS, 32, 0, range(1)),
         batches.evaluation_batches(faces, np.arange(9)),
     ):
         assert data.options().autotune.enabled is False

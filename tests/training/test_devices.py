@@ -140,7 +140,7 @@ def test_shares_of_a_batch_make_up_the_batch():
     together = [Devices(count=4, processes=2, process=process) for process in (0, 1)]
 
     def of(devices: Devices = Devices()):  # noqa: B008 (it is immutable)
-        data = batches.training_batches(images, labels, 32, 0, range(1), devices=devices)
+        data = batches.training_batches(images, np.eye(7)[labels], 32, 0, range(1), devices=devices)
         return [(faces.numpy(), target.numpy()) for faces, target in data]
 
     whole, *shares = of(), *map(of, together)

@@ -1,56 +1,68 @@
-"""Make a Keras classifier of 7 expressions, whoever built it, answer in the order of CLASSES."""
+"""Make a Keras classifier of expressions, whoever built it, answer in the order of our classes."""
 
 import numpy as np
 
 from toolbox.analysis.model_layers import logits_model
+from toolbox.dataset.classes import class_name
 from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras
 from toolbox.files import InputError
 
-ALPHABETICAL = tuple(int(i) for i in np.argsort(CLASSES))  # of image_dataset_from_directory
+ALPHABETICAL = tuple(sorted(CLASSES))  # of image_dataset_from_directory
 ROUNDING = 0.02  # of sums of probabilities in bfloat16
 
 
-def read_order(names: list[str] | tuple[str, ...] | str, where: str) -> tuple[int, ...]:
-    """For each output the class it stands for, as a position in CLASSES.
+def read_classes(names: list[str] | tuple[str, ...] | str, where: str) -> tuple[str, ...]:
+    """The classes that outputs stand for, in their order.
 
-    names: 7 names in the order of the outputs, or `alphabetical` alone; none for CLASSES itself.
-    A name is known by its first three letters: `anger` and `Angry` are one.
-    Raises InputError, which says `where`, unless each class is named once.
+    names: of at least two classes, in any spelling; or `alphabetical` alone, which are FER2013's
+    in that order; none for FER2013's in its own.
+    Raises InputError, which says `where`, for what are no names, or one of them twice.
     """
     words = names if isinstance(names, (list, tuple)) else str(names).split()
-    words = [str(name).strip().lower() for name in words]
+    words = [str(name) for name in words]
     if not words:
-        return tuple(range(len(CLASSES)))
-    if words == ["alphabetical"]:
+        return CLASSES
+    if [word.strip().lower() for word in words] == ["alphabetical"]:
         return ALPHABETICAL
-    beginnings = [name[:3].lower() for name in CLASSES]
-    order = [beginnings.index(word[:3]) for word in words if word[:3] in beginnings]
-    if len(words) != len(CLASSES) or sorted(order) != list(range(len(CLASSES))):
+    try:
+        classes = tuple(map(class_name, words))
+        if not len(set(classes)) == len(classes) >= 2:
+            raise ValueError
+    except ValueError:
         raise InputError(
-            f"{where}: the classes are {' '.join(words)}; give `alphabetical`, or these 7 in the "
-            f"order of the outputs: {' '.join(CLASSES).lower()}"
-        )
-    return tuple(order)
+            f"{where}: the classes are {' '.join(words)}; give `alphabetical`, or the name of each "
+            f"in the order of the outputs, such as {' '.join(CLASSES).lower()}"
+        ) from None
+    return classes
 
 
-def as_classifier(model: keras.Model, path) -> keras.Model:
-    """The model with one float input of images and one output (None, 7).
+def as_classifier(
+    model: keras.Model, path, count: int = len(CLASSES), told: str = ""
+) -> keras.Model:
+    """The model with one float input of images and one output (None, count).
 
-    Of several outputs it takes the one of 7 values. Raises InputError if there is no such one.
+    Of several outputs it takes the one of `count` values. told: what says how many; "" if nothing.
+    Raises InputError if there is no such one.
     """
     shapes = [[tensor.shape for tensor in tensors] for tensors in (model.inputs, model.outputs)]
-    answers = [tensor for tensor in model.outputs if tensor.shape == (None, len(CLASSES))]
-    match shapes[0]:
-        case [(_, _, _, 1 | 3)] if len(answers) == 1:
+    answers = [tensor for tensor in model.outputs if tensor.shape == (None, count)]
+    match shapes:
+        case [(_, _, _, 1 | 3)], _ if len(answers) == 1:
             pass
+        case [(_, _, _, 1 | 3)], [(_, other)] if other and other > 1:
+            reason = f"{told} names {count}" if told else "nothing says which classes those are"
+            raise InputError(
+                f"{path} has {other} outputs, and {reason}; name the classes in the order of the "
+                f"outputs, as --classes {' '.join(CLASSES[:3]).lower()} ..."
+            )
         case _:
             raise InputError(
                 f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
-                "(None, height, width, 1 or 3) and (None, 7)"
+                f"(None, height, width, 1 or 3) and (None, {count})"
             )
     if len(shapes[1]) > 1:
-        print(f"{path} has {len(shapes[1])} outputs; taken is the one of 7 values")
+        print(f"{path} has {len(shapes[1])} outputs; taken is the one of {count} values")
     if isinstance(getattr(model, "output", None), (dict, list, tuple)):
         model = keras.Model(model.inputs, answers[0])
     return model if "float" in model.inputs[0].dtype else with_float_input(model)
@@ -67,15 +79,15 @@ def with_float_input(model: keras.Model) -> keras.Model:
     return copy
 
 
-def in_order(model: keras.Model, order: tuple[int, ...]) -> keras.Model:
-    """The model with its outputs in the order of CLASSES; output j stands for class order[j].
+def with_outputs(model: keras.Model, positions: list[int]) -> keras.Model:
+    """The model with those of its outputs alone, in that order.
 
     A softmax stays the last layer, so that `logits_model` finds it.
     """
-    if order == tuple(range(len(CLASSES))):
+    if list(positions) == list(range(model.outputs[0].shape[-1])):
         return model
     inner = logits_model(model)
-    output = keras.ops.take(inner.outputs[0], np.argsort(order), axis=-1)
+    output = keras.ops.take(inner.outputs[0], positions, axis=-1)
     if inner is not model:
         output = keras.layers.Softmax()(output)
     return keras.Model(inner.inputs[0], output)
@@ -91,7 +103,7 @@ def last_activation(model: keras.Model) -> str:
 
 
 def as_probabilities(output: np.ndarray, activation: str) -> np.ndarray:
-    """Outputs, float (n, 7), after `last_activation`, as probabilities: float64, rows sum to 1.
+    """Outputs, float (n, k), after `last_activation`, as probabilities: float64, rows sum to 1.
 
     Of logits it is the softmax. Outputs that are probabilities already are only divided by their
     sum, which is off 1 by more than 1e-3 after a softmax in bfloat16, and anything after sigmoids.

@@ -33,7 +33,7 @@ class Explained(NamedTuple):
 
     classifier: Classifier
     model: keras.Model  # the same up to its logits
-    scores: Callable  # faces -> the class scores, float32 (n, 7)
+    scores: Callable  # faces -> the class scores, float32 (n, k)
     gradient: Callable  # faces, labels -> the gradient of each face's class score, like faces
     features: Callable | None  # faces, labels -> last feature maps, gradient of the score by them
 

@@ -4,19 +4,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from toolbox.dataset.faces import CLASSES
-
 DARK = 0.55  # of the highest value: text is white from here on
 
 
 def plot_cells(
-    values: np.ndarray, texts: list[str], rows: list[str], limit: float, title: str
+    values: np.ndarray, texts: list[str], rows: list[str], columns, limit: float, title: str
 ) -> tuple[Figure, AxesImage]:
-    """The figure, and its image for a colour bar; values (7, 7), `texts` row by row.
+    """The figure, and its image for a colour bar; values (k, k), `texts` row by row.
+
+    rows, columns: what to call the classes.
 
     Colours are white at 0 and darkest at `limit`: blue, or red for negative values.
     """
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    scale = max(len(columns) / 7, 1)
+    figure = Figure(figsize=(7.5 * scale, 6.5 * scale), layout="constrained")
     axes = figure.add_subplot(title=title)
     signed = values.min() < 0
     colours = {"cmap": "RdBu", "vmin": -limit} if signed else {"cmap": "Blues", "vmin": 0}
@@ -24,7 +25,7 @@ def plot_cells(
     for (i, j), text in zip(np.ndindex(values.shape), texts, strict=True):
         dark = abs(values[i, j]) > DARK * limit
         axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(np.arange(len(CLASSES)), CLASSES, rotation=30)
-    axes.set_yticks(np.arange(len(CLASSES)), rows)
+    axes.set_xticks(np.arange(len(columns)), columns, rotation=30)
+    axes.set_yticks(np.arange(len(rows)), rows)
     axes.set(xlabel="predicted", ylabel="true")
     return figure, image

@@ -59,7 +59,7 @@ def mix(images: np.ndarray, place: np.ndarray, fraction: float, hide: bool) -> n
 
 
 def probabilities(net: Explained, images: np.ndarray) -> np.ndarray:
-    """float32 (n, 7)."""
+    """float32 (n, k)."""
     unused = np.zeros(len(images), np.int64)
     return in_batches(lambda faces, _: tf.nn.softmax(net.scores(faces)), images, unused)
 

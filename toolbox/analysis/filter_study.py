@@ -9,7 +9,6 @@ from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis.filter_layers import FilterLayer
 from toolbox.analysis.saved_models import Classifier
 from toolbox.analysis.subject import Subject
-from toolbox.dataset.faces import CLASSES
 
 CONTROL = 16  # filters of the untrained copy that climb
 EXAMPLES = 8  # filters in figures with one row per filter
@@ -72,7 +71,7 @@ def tabulate(study: Study, subject: Subject) -> pd.DataFrame:
     table.loc[study.shown[:CONTROL], "untrained"] = study.control.values.max(axis=0)
     labels = None if subject.faces.labels is None else subject.faces.labels[subject.rows]
     for label in [] if labels is None else np.unique(labels):
-        table[f"mean_{CLASSES[label]}"] = values[labels == label].mean(axis=0)
+        table[f"mean_{subject.faces.classes[label]}"] = values[labels == label].mean(axis=0)
     return table
 
 
@@ -110,5 +109,5 @@ def find_best_faces(study: Study, subject: Subject) -> pd.DataFrame:
     columns = ["filter", "rank", "row", "activation", "map_y", "map_x"]
     table = pd.DataFrame(found, columns=columns)
     labels = subject.faces.labels
-    table["label"] = "" if labels is None else np.array(CLASSES)[labels[table["row"]]]
+    table["label"] = "" if labels is None else np.array(subject.faces.classes)[labels[table["row"]]]
     return table

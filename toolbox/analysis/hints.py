@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from toolbox.analysis import adapter
 from toolbox.analysis.metrics import confusion_counts
 from toolbox.analysis.saved_models import Classifier, predict
 from toolbox.dataset.faces import CLASSES, Faces
@@ -37,18 +36,18 @@ def hint(classifier: Classifier, images: np.ndarray, labels: np.ndarray | None) 
         labels = labels[rows].astype(int)
         told = better_range(classifier, images, labels, probabilities)
         told = told or better_order(classifier, labels, probabilities)
-    return told or one_answer(classifier.name, probabilities.argmax(axis=1))
+    return told or one_answer(classifier, probabilities.argmax(axis=1))
 
 
-def one_answer(name: str, predicted: np.ndarray) -> str:
+def one_answer(classifier: Classifier, predicted: np.ndarray) -> str:
     """Said if nearly all answers are one class."""
-    counts = np.bincount(predicted, minlength=len(CLASSES))
+    name, counts = classifier.name, np.bincount(predicted)
     share = counts.max() / max(len(predicted), 1)
     if share <= ONE_ANSWER:
         return ""
     return (
-        f"{name} answers {CLASSES[counts.argmax()]} for {100 * share:.0f} % of the faces: it may "
-        "expect another --input-range, or it learned nothing"
+        f"{name} answers {classifier.classes[counts.argmax()]} for {100 * share:.0f} % of the "
+        "faces: it may expect another --input-range, or it learned nothing"
     )
 
 
@@ -87,14 +86,16 @@ def fit_of(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
 def better_order(classifier: Classifier, labels: np.ndarray, probabilities: np.ndarray) -> str:
     """Said if some other order of the classes makes far more answers right."""
-    counts = confusion_counts(labels, probabilities.argmax(axis=1))
+    classes = classifier.classes
+    counts = confusion_counts(labels, probabilities.argmax(axis=1), len(classes))
     true, answer = linear_sum_assignment(-counts)
     best, now = counts[true, answer].sum() / len(labels), counts.trace() / len(labels)
     if best < max(now, np.bincount(labels).max() / len(labels)) + GAIN:
         return ""
-    names = [CLASSES[i].lower() for i in true[np.argsort(answer)]]  # for each output
-    alphabetical = counts[adapter.ALPHABETICAL, np.arange(len(CLASSES))].sum() / len(labels)
-    if alphabetical > best - GAIN / 4:  # rare classes leave the best order to chance
+    names = [classes[i].lower() for i in true[np.argsort(answer)]]  # for each output
+    alphabetical = counts[np.argsort(classes), np.arange(len(classes))].sum() / len(labels)
+    # Rare classes leave the best order to chance.
+    if classes == CLASSES and alphabetical > best - GAIN / 4:
         names, best = ["alphabetical"], alphabetical
     told = f"--classes {' '.join(names)}" if not classifier.reordered else "other --classes"
     return (

@@ -4,8 +4,6 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from toolbox.dataset.faces import CLASSES
-
 
 def interval(successes: int, count: int) -> list[float]:
     """Wilson's 95 % interval of a ratio; all of 0..1 where there is nothing to count."""
@@ -15,9 +13,9 @@ def interval(successes: int, count: int) -> list[float]:
     return [float(low), float(high)]
 
 
-def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """int64 (7, 7): row i, column j counts faces of class i that were taken for class j."""
-    return metrics.confusion_matrix(labels, predicted, labels=np.arange(len(CLASSES)))
+def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 (classes, classes): row i, column j counts faces of class i taken for class j."""
+    return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes))
 
 
 def ratios(counts: np.ndarray) -> np.ndarray:
@@ -25,14 +23,14 @@ def ratios(counts: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def f1_by_class(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """float64 (7,); 0 for a class that neither occurs nor is answered."""
-    classes = np.arange(len(CLASSES))
-    return metrics.f1_score(labels, predicted, labels=classes, average=None, zero_division=0)
+def f1_by_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """float64 (classes,); 0 for a class that neither occurs nor is answered."""
+    every = np.arange(classes)
+    return metrics.f1_score(labels, predicted, labels=every, average=None, zero_division=0)
 
 
-def measure(labels: np.ndarray, predicted: np.ndarray) -> dict:
-    """Accuracy with its interval, macro-F1 over all 7 classes, mean recall of those present."""
+def measure(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict:
+    """Accuracy with its interval, macro-F1 over all classes, mean recall of those present."""
     correct = int(np.sum(labels == predicted))
     present = np.unique(labels)
     recall = metrics.recall_score(labels, predicted, labels=present, average=None)
@@ -40,21 +38,23 @@ def measure(labels: np.ndarray, predicted: np.ndarray) -> dict:
         "faces": len(labels),
         "accuracy": correct / len(labels),
         "accuracy_interval": interval(correct, len(labels)),
-        "macro_f1": float(f1_by_class(labels, predicted).mean()),
+        "macro_f1": float(f1_by_class(labels, predicted, classes).mean()),
         "balanced_accuracy": float(recall.mean()),
     }
 
 
-def measure_unseen(labels: np.ndarray, predicted: np.ndarray, seen: np.ndarray | None) -> dict:
+def measure_unseen(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, seen: np.ndarray | None
+) -> dict:
     """`measure`, and once more without the faces that were trained on, where some were.
 
     seen: bool (n,), faces with an image that was trained on; None if that is not known.
     """
-    measured = measure(labels, predicted)
+    measured = measure(labels, predicted, classes)
     if seen is not None:
         measured["faces_seen_in_training"] = int(seen.sum())
         if 0 < seen.sum() < len(seen):
-            measured["without_seen"] = measure(labels[~seen], predicted[~seen])
+            measured["without_seen"] = measure(labels[~seen], predicted[~seen], classes)
     return measured
 
 

@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from toolbox.analysis import faithfulness
-from toolbox.dataset.faces import CLASSES
 
 HEAT = "inferno"  # its brightness rises evenly, so colour-blind readers lose nothing
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -22,12 +21,14 @@ SCORE = "(class score: the output for the predicted class, before the softmax)"
 MANY = 0.995  # of a map's pixels are within its scale, so that one pixel does not decide on it
 
 
-def captions(probabilities: np.ndarray, labels: np.ndarray | None) -> list[str]:
+def captions(
+    probabilities: np.ndarray, labels: np.ndarray | None, classes: tuple[str, ...]
+) -> list[str]:
     """True class, where it is known, and predicted class of each face, and its probability."""
     texts = []
     for i, row in enumerate(probabilities):
-        true = "" if labels is None else f"true {CLASSES[labels[i]]}\n"
-        texts.append(f"{true}predicted {CLASSES[row.argmax()]}\n{100 * row.max():.0f} %")
+        true = "" if labels is None else f"true {classes[labels[i]]}\n"
+        texts.append(f"{true}predicted {classes[row.argmax()]}\n{100 * row.max():.0f} %")
     return texts
 
 
@@ -107,9 +108,9 @@ def plot_methods(
 
 
 def plot_class_means(
-    faces: dict[int, np.ndarray],
-    heats: dict[int, np.ndarray],
-    counts: dict[int, tuple[int, int]],
+    faces: dict[str, np.ndarray],
+    heats: dict[str, np.ndarray],
+    counts: dict[str, tuple[int, int]],
     method: str,
     title: str,
 ) -> Figure:
@@ -123,7 +124,7 @@ def plot_class_means(
     for label, (above, below) in zip(faces, grid.T, strict=True):
         of_faces, of_maps = counts[label]
         show_face(above, faces[label])
-        above.set_title(CLASSES[label], fontsize=11)
+        above.set_title(label, fontsize=11)
         above.set_xlabel(f"mean of {of_faces:,} faces", fontsize=8, labelpad=2)
         show_map(below, heats[label])
         below.set_xlabel(f"mean of {of_maps:,} maps:\n{below.get_xlabel()}", fontsize=8)

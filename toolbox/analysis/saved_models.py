@@ -1,10 +1,10 @@
 """A saved Keras model as the analysis scripts use it: found, loaded safely, fed what it expects.
 
-Any classifier with 7 outputs will do, of any input size, with one channel or three, with the
-rescaling inside it or not. What it was trained on is read from the NAME.json beside it. How a model
-wants its input and what its outputs mean belongs to that model, not to the command: ours are known
-by their record, and beside another model a NAME.json may say it, for example
-{"input_range": [0, 1], "classes": ["alphabetical"]}.
+Any classifier will do, of any input size, with one channel or three, with the rescaling inside it
+or not. What it was trained on is read from the NAME.json beside it. How a model wants its input and
+what its outputs mean belongs to that model, not to the command: ours are known by their record, and
+beside another model a NAME.json may say it, for example
+{"input_range": [0, 1], "classes": ["happy", "sad"]}.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 
 from toolbox import files
 from toolbox.analysis import adapter, model_files
+from toolbox.dataset.classes import in_order
 from toolbox.dataset.faces import CLASSES, SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
@@ -28,7 +29,7 @@ BATCH = 256
 
 
 class Classifier(NamedTuple):
-    """A loaded model and what is known of its training. Its outputs are in the order of CLASSES."""
+    """A loaded model and what is known of its training."""
 
     name: str  # of its file, without the ending
     path: Path
@@ -36,7 +37,8 @@ class Classifier(NamedTuple):
     input_range: tuple[float, float]  # what black and white become before the model sees them
     record: dict | None  # NAME.json beside it; None if there is none of this very model
     unknown: str = ""  # why there is none
-    reordered: str = ""  # for file names, as `settings`: the order of its outputs, if unusual
+    reordered: str = ""  # for file names, as `settings`: what its outputs are, if unusual
+    classes: tuple[str, ...] = CLASSES  # of its outputs, `classes.in_order`
 
     @property
     def settings(self) -> str:
@@ -76,28 +78,41 @@ def load_classifier(
 
     input_range: what 0 and 255 become on the way in: (0, 255) for a model that rescales inside,
     (0, 1) or (-1, 1) for one that does not.
-    classes: what the outputs stand for, in order, as `adapter.read_order` takes it.
+    classes: what the outputs stand for, in order, as `adapter.read_classes` takes it.
     Both are for models whose NAME.json does not say.
-    Raises InputError for a file that is absent, damaged, unsafe or no classifier of 7 classes.
+    Raises InputError for a file that is absent, damaged, unsafe or no classifier of these classes.
     """
-    model = adapter.as_classifier(model_files.load_model(path), path)
+    model = model_files.load_model(path)
     record, unknown = read_record(path)
     told = described(path, record)
     beside = path.with_suffix(".json")
     limits = told.get("input_range", input_range)
-    order = adapter.read_order(told.get("classes", classes), beside if told else "--classes")
+    source = str(beside) if "classes" in told else "--classes"
+    outputs = adapter.read_classes(told.get("classes", classes), source)
+    known = source if "classes" in told or classes else ""
+    model = adapter.as_classifier(model, path, len(outputs), known)
     low, high = check_range(limits, str(beside) if "input_range" in told else "--input-range")
     if tuple(input_range) not in ((low, high), PIXELS):
         print(f"{path.stem} takes {low:g} to {high:g}, says {beside.name}; --input-range is unused")
-    if "classes" in told and classes and order != adapter.read_order(classes, "--classes"):
+    if "classes" in told and classes and outputs != adapter.read_classes(classes, "--classes"):
         print(f"{path.stem}'s order of classes is that of {beside.name}; --classes is unused")
     if adapter.last_activation(model) == "sigmoid":
-        print(f"{path.stem} ends in 7 sigmoids: its outputs are divided by their sum")
-    reordered = "" if order == tuple(range(len(CLASSES))) else "_order" + "".join(map(str, order))
-    if order == adapter.ALPHABETICAL:
-        reordered = "_alphabetical"
-    model = adapter.in_order(model, order)
-    return Classifier(path.stem, path, model, (low, high), record, unknown, reordered)
+        print(f"{path.stem} ends in {len(outputs)} sigmoids: its outputs are divided by their sum")
+    reordered = "" if record else name_of_order(outputs)
+    ordered = in_order(outputs)
+    model = adapter.with_outputs(model, [outputs.index(name) for name in ordered])
+    return Classifier(path.stem, path, model, (low, high), record, unknown, reordered, ordered)
+
+
+def name_of_order(outputs: tuple[str, ...]) -> str:
+    """For file names: what a model's outputs are; "" for FER2013's classes in its order."""
+    if outputs == CLASSES:
+        return ""
+    if outputs == adapter.ALPHABETICAL:
+        return "_alphabetical"
+    if set(outputs) == set(CLASSES):
+        return "_order" + "".join(str(CLASSES.index(name)) for name in outputs)
+    return "_" + "-".join(name[:3].lower() for name in outputs)
 
 
 def check_range(limits, where: str) -> tuple[float, float]:
@@ -211,7 +226,7 @@ def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
 
 
 def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Probabilities, float64 (n, 7), for faces uint8 (n, 48, 48); of logits, their softmax."""
+    """Probabilities, float64 (n, k), for faces uint8 (n, 48, 48); of logits, their softmax."""
     data = tf.data.Dataset.from_tensor_slices(images).batch(BATCH)
     data = data.map(lambda faces: prepare(classifier, faces)).prefetch(2)
     output = classifier.model.predict(without_autotune(data), verbose=0).astype(np.float64)
@@ -223,7 +238,7 @@ def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 def predict_views(
     classifier: Classifier, images: np.ndarray, shift: int, flip: bool
 ) -> tuple[np.ndarray, int]:
-    """Mean probabilities, float64 (n, 7), over views of each face, and the number of views.
+    """Mean probabilities, float64 (n, k), over views of each face, and the number of views.
 
     The views are shifted by -`shift`, 0 and `shift` pixels each way, the border repeated outwards,
     and with `flip` mirrored too: test-time augmentation.

@@ -8,6 +8,7 @@ import numpy as np
 from toolbox import files
 from toolbox.analysis import held_out, hints, saved_models
 from toolbox.analysis.saved_models import Classifier
+from toolbox.analysis.shared_classes import share_classes
 from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
 from toolbox.files import InputError
@@ -16,21 +17,39 @@ USUAL_FILES = ("fer2013", "synthetic_faces")  # they need not be told apart in f
 
 
 class Subject(NamedTuple):
-    """A model, and the rows of a CSV that it is asked about."""
+    """A model, and the rows of a CSV that it is asked about.
 
-    classifier: Classifier
+    Labels of `rows` are positions in `classes`: those that the data and the model share.
+    """
+
+    classifier: Classifier  # its outputs are `classes`
     faces: Faces
     first_copies: np.ndarray  # of `splits.first_copy(faces.images)`
     known: held_out.KnownRows
-    rows: np.ndarray  # int64 (m,), those of the split
+    rows: np.ndarray  # int64 (m,), those of the split whose class is among `classes`
     label: str  # for file names: split, CSV and how the model is fed: "PublicTest", "ck_all"
     folder: Path  # for its figures and their numbers
     synthetic: bool  # the faces are, or those that the model was trained on
+    left_out: tuple[str, ...] = ()  # classes of the data or of a model that are not shared
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.classifier.classes
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (m,), of `rows`."""
+        return self.faces.labels[self.rows].astype(int)
 
     @property
     def seen(self) -> np.ndarray | None:
         """bool (m,): which of `rows` show an image that the model was trained on; None: unknown."""
         return None if self.known.trained_on is None else self.known.trained_on[self.rows]
+
+    @property
+    def told(self) -> dict:
+        """What a record says of classes that are not shared."""
+        return {"classes_left_out": list(self.left_out)} if self.left_out else {}
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if faces are synthetic."""
@@ -45,18 +64,54 @@ def open_subject(
 ) -> Subject:
     """Find the rows of `split` and the folder for the results; say so if a model seems misread.
 
-    Raises InputError for a split without rows, or if it cannot be known what was held out.
+    Raises InputError for a split without rows, if it cannot be known what was held out, or if data
+    and model share fewer than two classes.
+    """
+    return open_subjects(faces, split, [classifier], models_dir, figures_dir)[0]
+
+
+def open_subjects(
+    faces: Faces, split: str, classifiers: list[Classifier], models_dir: Path, figures_dir: Path
+) -> list[Subject]:
+    """`open_subject` for several models, on the rows of the first and the classes that all share.
+
+    They have one label and one folder, those of the first.
     """
     if figures_dir.exists() and not figures_dir.is_dir():  # before minutes of work, not after
         raise InputError(f"{figures_dir} is not a folder; name another --figures-dir")
     first_copies = splits.first_copy(faces.images)
-    known = held_out.find_rows(faces, classifier, first_copies)
-    rows = held_out.rows_of_split(split, faces, classifier, known)
+    known = [held_out.find_rows(faces, each, first_copies) for each in classifiers]
+    rows = held_out.rows_of_split(split, faces, classifiers[0], known[0])
     stem = faces.path.name.split(".")[0]
-    label = (split if stem in USUAL_FILES else f"{stem}_{split}") + classifier.settings
-    synthetic = faces.synthetic or saved_models.trained_on_synthetic(classifier)
+    label = (split if stem in USUAL_FILES else f"{stem}_{split}") + classifiers[0].settings
+    faces, classifiers, left_out = share_classes(faces, classifiers)
+    first = classifiers[0]
+    if left_out:
+        count, shared = len(rows), len(first.classes)
+        rows, label = rows_of_classes(faces, shared, rows), f"{label}_{shared}classes"
+        known = [
+            its._replace(held_out=rows_of_classes(faces, shared, its.held_out)) for its in known
+        ]
+        names = ", ".join(each.name for each in classifiers)
+        print(
+            f"{names} and {faces.path.name} share {shared} classes ({', '.join(first.classes)}), "
+            f"those of {len(rows):,} of {count:,} faces; left out: {', '.join(left_out)}"
+        )
+        if not len(rows):
+            raise InputError(f"no face of {split} is of these classes; name another --split")
+    synthetic = faces.synthetic or saved_models.trained_on_synthetic(first)
     if synthetic and not faces.synthetic:
-        print(f"*** {classifier.name} was trained on SYNTHETIC FACES, not photographs. ***")
-    hints.tell(classifier, faces, rows)
-    folder = saved_models.results_folder(figures_dir, models_dir, classifier, synthetic)
-    return Subject(classifier, faces, first_copies, known, rows, label, folder, synthetic)
+        print(f"*** {first.name} was trained on SYNTHETIC FACES, not photographs. ***")
+    folder = saved_models.results_folder(figures_dir, models_dir, first, synthetic)
+    subjects = []
+    for each, its in zip(classifiers, known, strict=True):
+        hints.tell(each, faces, rows)
+        where = rows, label, folder, synthetic
+        subjects.append(Subject(each, faces, first_copies, its, *where, left_out))
+    return subjects
+
+
+def rows_of_classes(faces: Faces, count: int, rows: np.ndarray | None) -> np.ndarray | None:
+    """Those of `rows` whose label is one of the first `count`; all, or None, if that is unknown."""
+    known = rows is not None and faces.labels is not None
+    return rows[faces.labels[rows] < count] if known else rows

@@ -15,7 +15,7 @@ from toolbox.dataset import archives
 from toolbox.dataset.faces import Faces
 from toolbox.dataset.fer2013_csv import parse_csv
 
-VERSION = 3  # raise it when the cache or the parser changes
+VERSION = 4  # raise it when the cache or the parser changes
 
 
 def cache_path(path: Path) -> Path:
@@ -43,10 +43,11 @@ def _read(path: Path, sha256: str) -> Faces | None:
             if stored["version"] != VERSION or stored["sha256"] != sha256:
                 return None
             arrays = [stored[name] for name in ("images", "labels", "usage")]
-            synthetic = bool(stored["synthetic"])
+            synthetic, classes = bool(stored["synthetic"]), tuple(stored["classes"].tolist())
     except Exception:  # a damaged file may raise anything, and the CSV is at hand
         return None
-    return Faces(path, sha256, *(array if array.size else None for array in arrays), synthetic)
+    columns = (array if array.size else None for array in arrays)
+    return Faces(path, sha256, *columns, synthetic, classes)
 
 
 def _write(faces: Faces) -> None:
@@ -54,7 +55,8 @@ def _write(faces: Faces) -> None:
     if cache.exists() and not cache.is_file():  # a pipe that nobody reads would hang
         return
     # Absent columns are stored as empty ones, so that a name lost to damage is noticed.
-    columns = {name: getattr(faces, name) for name in ("images", "labels", "usage", "synthetic")}
+    names = ("images", "labels", "usage", "synthetic", "classes")
+    columns = {name: getattr(faces, name) for name in names}
     columns = {name: () if column is None else column for name, column in columns.items()}
 
     def write(temporary: Path) -> None:

@@ -1,13 +1,13 @@
 """Which class a folder of images is of: by its name, or by its number in some data set's order."""
 
-from toolbox.dataset.dialects import CLASS_NAMES
+from toolbox.dataset.classes import SPELLINGS
 from toolbox.dataset.faces import CLASSES
 
-NAMES = {name: label for label, names in enumerate(CLASS_NAMES) for name in names}
+NAMES = {name: label for label, names in enumerate(SPELLINGS) for name in names}
 CONTEMPT = "contempt"  # of other data sets
 USUAL = "fer2013"
 NUMBERINGS = {  # the first number, and what it and the next ones stand for
-    USUAL: (0, tuple(names[0] for names in CLASS_NAMES)),
+    USUAL: (0, tuple(names[0] for names in SPELLINGS)),
     "affectnet": (
         0,
         ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", CONTEMPT),
@@ -40,7 +40,7 @@ def why_none(folder: str, numbering: str = USUAL) -> str:
             "move it away to read the others"
         )
     if not folder.isdecimal():
-        known = ", ".join(names[0] for names in CLASS_NAMES)
+        known = ", ".join(names[0] for names in SPELLINGS)
         return f"folder `{folder}` is not one of {known}; rename it to one, or move it away"
     first, names = NUMBERINGS[numbering]
     return (

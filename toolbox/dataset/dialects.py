@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from toolbox.dataset.classes import BY_SPELLING, class_name
 from toolbox.dataset.faces import CLASSES, SIDE, USAGES
 from toolbox.files import InputError
 
@@ -25,15 +26,6 @@ COLUMNS = {
     "action_units": "action_units",  # only synthetic faces know their action units
 }
 DELIMITERS = (",", ";", "\t")
-CLASS_NAMES = (  # of CLASSES, in tables and as names of folders
-    ("angry", "anger"),
-    ("disgust", "disgusted"),
-    ("fear", "fearful"),
-    ("happy", "happiness"),
-    ("sad", "sadness"),
-    ("surprise", "surprised"),
-    ("neutral",),
-)
 VALIDATION = len(USAGES)  # a split beside USAGES until `settle_usage`
 SPLIT_NAMES = {
     **{name.lower(): position for position, name in enumerate(USAGES)},
@@ -41,7 +33,7 @@ SPLIT_NAMES = {
 }
 LABELS = {str(label): label for label in range(len(CLASSES))}
 LABELS |= {f"{label}.0": label for label in range(len(CLASSES))}  # of a column that held NaN once
-LABELS |= {name: label for label, names in enumerate(CLASS_NAMES) for name in names}
+LABELS |= {word: CLASSES.index(name) for word, name in BY_SPELLING.items()}
 LABELS_IN_BYTES = {name.encode(): label for name, label in LABELS.items()}
 SPLITS_IN_BYTES = {name.encode(): split for name, split in SPLIT_NAMES.items()}
 NO_TABLES = (
@@ -60,6 +52,7 @@ class Columns(NamedTuple):
     label: int | None
     usage: int | None
     synthetic: bool
+    named: bool = False  # the labels are names, of whatever classes
 
 
 def in_utf8(path: Path, stream: io.BufferedReader) -> io.BufferedReader:
@@ -165,14 +158,28 @@ def _quoted_fields(text: str, delimiter: str) -> list[str] | None:
         return None
 
 
+def has_names(field: bytes) -> bool:
+    """Whether a column that begins with this label is one of names."""
+    begins_with_a_letter = field[:1].isalpha() or field[:1] >= b"\x80"
+    return begins_with_a_letter and field.lower().decode("latin-1") not in COLUMNS
+
+
+def read_name(field: bytes) -> str:
+    """The `class_name` of a label."""
+    try:
+        return class_name(field.decode())
+    except ValueError:
+        raise ValueError(f"label {show(field)} is no name of a class, as the others are") from None
+
+
 def read_label(field: bytes) -> int:
-    """0..6 of a number or a name."""
+    """0..6 of a number, or of a name of FER2013's."""
     label = LABELS_IN_BYTES.get(field)
     if label is None:
         label = LABELS_IN_BYTES.get(field.lower())
     if label is None:
         raise ValueError(
-            f"label {show(field)} is not one of 0..6 or a name of FER2013's seven classes"
+            f"label {show(field)} is not one of 0..6; write other classes as names, in all rows"
         )
     return label
 

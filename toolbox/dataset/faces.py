@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+# FER2013's, and the default. Other data sets carry their own: `Faces.classes`.
 CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
 # "Test" is PublicTest and PrivateTest merged, as in image folders whose file names lost the Usage.
 USAGES = ("Training", "PublicTest", "PrivateTest", "Test")
@@ -17,9 +18,10 @@ class Faces(NamedTuple):
     path: Path
     sha256: str  # of the file's bytes
     images: np.ndarray  # uint8 (n, 48, 48), 0..255
-    labels: np.ndarray | None  # uint8 (n,), 0..6, positions in CLASSES
+    labels: np.ndarray | None  # uint8 (n,), positions in `classes`
     usage: np.ndarray | None  # uint8 (n,), positions in USAGES
     synthetic: bool  # True for faces that prepare_data.py drew
+    classes: tuple[str, ...] = CLASSES  # those of a column of names: `classes.in_order` of them
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if the faces are synthetic."""

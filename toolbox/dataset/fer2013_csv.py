@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.dataset import archives, dialects
+from toolbox.dataset.classes import MOST, in_order
 from toolbox.dataset.dialects import PIXELS, Columns
-from toolbox.dataset.faces import SIDE, USAGES
+from toolbox.dataset.faces import CLASSES, SIDE, USAGES
 from toolbox.files import InputError
 
 BLOCK_BYTES = 1 << 20  # large enough to amortise NumPy's calls, small enough to stay in cache
@@ -27,15 +28,16 @@ Block = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels and usage of
 
 def parse_csv(
     path: Path, content: bytes | None = None
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, bool]:
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, bool, tuple[str, ...]]:
     """Parse a CSV, plain, compressed or packed, whose first line names its columns.
 
     The columns are known by name, whatever their order, case and spaces: `pixels` or `feature`;
     `emotion` or `label` (optional); `Usage` (optional). Others are ignored. `content` is what
     `path` holds, if that has been read already.
 
-    Returns images, uint8 (n, 48, 48); labels, uint8 (n,), positions in CLASSES, or None; usage,
-    uint8 (n,), positions in USAGES, or None; and whether the faces are synthetic.
+    Returns images, uint8 (n, 48, 48); labels, uint8 (n,), or None; usage, uint8 (n,), positions in
+    USAGES, or None; whether the faces are synthetic; and the classes that labels are positions in:
+    those that a column of names holds, `in_order`, or FER2013's for a column of its numbers.
     Raises InputError, naming file, row and remedy, for anything that is not a clean table of faces.
     """
     stream = _open(path, content)
@@ -43,6 +45,8 @@ def parse_csv(
     parsing, lines = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for row, lines in _blocks(path, stream):
+            if row == 1 and columns.label is not None:
+                columns = columns._replace(named=_begins_with_a_name(columns, lines[0][1]))
             parsing.append(pool.submit(_parse_block, path, columns, lines, row))
             if len(parsing) > WAITING:
                 parsing[-WAITING].result()
@@ -52,12 +56,27 @@ def parse_csv(
     if columns.pixels.stop == columns.count and not lines[-1][1].endswith(b"\n"):
         print(f"warning: {path} ends without a newline; if it was cut, its last pixel may be short")
     images, labels, usage = (np.concatenate(parts) for parts in zip(*parsed, strict=True))
+    classes = CLASSES
+    if columns.named:
+        names, labels = np.unique(labels, return_inverse=True)
+        if len(names) > MOST:
+            raise InputError(f"{path} names {len(names)} classes, as {names[0]}; are they classes?")
+        classes = in_order(names.tolist())
+        labels = np.array([classes.index(name) for name in names], np.uint8)[labels]
     return (
         images,
         None if columns.label is None else labels,
         None if columns.usage is None else dialects.settle_usage(usage),
         columns.synthetic,
+        classes,
     )
+
+
+def _begins_with_a_name(columns: Columns, line: bytes) -> bool:
+    try:
+        return dialects.has_names(dialects.split_row(line.rstrip(b"\r\n"), columns)[columns.label])
+    except ValueError:  # the parser says what is wrong
+        return False
 
 
 def read_ids(path: Path) -> list[str] | None:
@@ -167,7 +186,8 @@ def _parse_rows(columns: Columns, texts: list[bytes]) -> Block:
         fields = dialects.split_row(text, columns)
         pixels.append(b" ".join(fields[columns.pixels]))
         if columns.label is not None:
-            labels.append(dialects.read_label(fields[columns.label]))
+            read = dialects.read_name if columns.named else dialects.read_label
+            labels.append(read(fields[columns.label]))
         if columns.usage is not None:
             usages.append(dialects.read_usage(fields[columns.usage]))
     images = _parse_pixels(pixels)
@@ -175,7 +195,7 @@ def _parse_rows(columns: Columns, texts: list[bytes]) -> Block:
         images = _parse_pixels([dialects.plain_pixels(field) for field in pixels])
     if images is None:
         images = np.array([dialects.read_pixels(field) for field in pixels])
-    return images, np.array(labels, np.uint8), np.array(usages, np.uint8)
+    return images, np.array(labels, None if columns.named else np.uint8), np.array(usages, np.uint8)
 
 
 def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
@@ -201,11 +221,16 @@ def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
     return value.astype(np.uint8).reshape(len(fields), SIDE, SIDE)
 
 
-def write_csv(path: Path, images, labels=None, usage=None, action_units=None) -> None:
+def write_csv(
+    path: Path, images, labels=None, usage=None, action_units=None, classes=CLASSES
+) -> None:
     """Write images (n, 48, 48) and what is known of them as `emotion,pixels,Usage,action_units`.
 
-    labels are positions in CLASSES, usage positions in USAGES, action_units text such as "6+12".
+    labels are positions in `classes`, written as numbers if those are FER2013's, else as names;
+    usage are positions in USAGES, action_units text such as "6+12".
     """
+    if labels is not None and classes != CLASSES:
+        labels = np.array(classes)[labels]
     number = np.array([str(value) for value in range(256)], dtype=object)
     columns = {
         "emotion": labels,

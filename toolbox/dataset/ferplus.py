@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from toolbox.dataset import archives
-from toolbox.dataset.faces import USAGES, Faces
+from toolbox.dataset.faces import CLASSES, USAGES, Faces
 from toolbox.files import InputError
 
 # FER+'s names for CLASSES, in their order; contempt, unknown and NF (no face) are none of them.
@@ -41,3 +41,10 @@ def read_votes(path: Path, faces: Faces) -> np.ndarray:
             "name the fer2013.csv in its original order"
         )
     return votes.astype(np.int64)
+
+
+def of_classes(votes: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """The same votes, (n, 10), with those for `classes` first, in their order."""
+    names = (*CLASSES, *map(str.capitalize, OTHERS))
+    first = [names.index(name) for name in classes if name in names]
+    return votes[:, [*first, *(i for i in range(len(names)) if i not in first)]]

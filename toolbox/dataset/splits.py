@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from toolbox.dataset.faces import CLASSES, USAGES, Faces
+from toolbox.dataset.faces import USAGES, Faces
 from toolbox.files import InputError
 
 
@@ -38,6 +38,8 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
     """
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
+    if len(faces.classes) < 2:
+        raise InputError(f"{faces.path} has one class, {faces.classes[0]}; name a CSV with two")
     if validation_fraction == 0:
         return _hold_out_publictest(faces)
     rows = np.arange(len(faces.labels))
@@ -53,10 +55,10 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
             random_state=seed,
         )
     except ValueError as error:
-        counts = np.bincount(faces.labels[pictures], minlength=len(CLASSES)).tolist()
+        counts = np.bincount(faces.labels[pictures], minlength=len(faces.classes)).tolist()
         raise InputError(
             f"{faces.path}: cannot hold out {validation_fraction:g} of its training pictures "
-            f"({counts} of the 7 classes): {error}"
+            f"({counts} of the {len(counts)} classes): {error}"
         ) from None
     in_validation = np.isin(group, held_out)
     return rows[~in_validation], rows[in_validation]

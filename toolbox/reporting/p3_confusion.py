@@ -14,6 +14,7 @@ def section(records: Records, subject: str) -> list[str | Missing]:
     if found is None:
         return [records.missing_analysis("the confusion matrix", "confusion_matrix.py", subject)]
     record, lines = found.record, list(found.record["observations"])
+    as_homework = not records.synthetic and tuple(record["classes"]) == CLASSES
     low, high = record["accuracy_interval"]
     text = (
         f"**{subject}**, {record['faces']:,} faces ({record['split']}): accuracy "
@@ -25,7 +26,7 @@ def section(records: Records, subject: str) -> list[str | Missing]:
             f" {record.get('faces_seen_in_training', 0):,} of these faces are also among its "
             f"training faces; without them {percent(record['without_seen']['accuracy'])}."
         )
-    if not records.synthetic:
+    if as_homework:
         text += " The homework's numbers are before ours."
         lines.append(compare(read_table(found.beside(".csv"), CLASSES, rows=7)))
     caption = f"Confusion matrix of {subject} on {record['split']}"
@@ -33,18 +34,19 @@ def section(records: Records, subject: str) -> list[str | Missing]:
         text,
         table(
             ["class", "precision", "recall", "F1", "faces"],
-            [class_row(name, record["classes"][name], records.synthetic) for name in CLASSES],
+            [class_row(name, its, as_homework) for name, its in record["classes"].items()],
         ),
         records.picture(found.beside(".png"), caption),
         bullets(lines),
     ]
 
 
-def class_row(name: str, measured: dict, synthetic: bool) -> list:
-    """Precision, recall and F1 of a class, on real faces after the homework's."""
-    ours = [f"{measured[key]:.2f}" for key in MEASURES]
-    both = [f"{a:.2f} / **{b}**" for a, b in zip(homework.CLASSES[name], ours, strict=True)]
-    return [name, *(ours if synthetic else both), f"{measured['support']:.0f}"]
+def class_row(name: str, measured: dict, beside_the_homework: bool) -> list:
+    """Precision, recall and F1 of a class, or each after the homework's."""
+    told = [f"{measured[key]:.2f}" for key in MEASURES]
+    if beside_the_homework:
+        told = [f"{a:.2f} / **{b}**" for a, b in zip(homework.CLASSES[name], told, strict=True)]
+    return [name, *told, f"{measured['support']:.0f}"]
 
 
 def compare(counts) -> str:

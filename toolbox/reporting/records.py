@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from toolbox.dataset.faces import CLASSES
 from toolbox.files import InputError
 from toolbox.reporting.markdown import Missing, picture
 
@@ -47,9 +46,7 @@ CNN = {  # besides
 MEASURED = {"accuracy": float, "accuracy_interval": [float, float], "macro_f1": float}
 CONFUSION = PROVENANCE | {
     **{"split": str, "faces": int, **MEASURED, "observations": [str]},
-    "classes": dict.fromkeys(
-        CLASSES, dict.fromkeys(("precision", "recall", "f1-score", "support"), float)
-    ),
+    "classes": (dict.fromkeys(("precision", "recall", "f1-score", "support"), float),),
     **{"without_seen?": MEASURED, "faces_seen_in_training?": int},
 }
 SCORE = dict.fromkeys(("deletion_auc", "insertion_auc"), float) | dict.fromkeys(

@@ -6,7 +6,6 @@ X. Zhu, A. B. Goldberg, "Introduction to semi-supervised learning" (2009), chapt
 import numpy as np
 from sklearn.cluster import KMeans
 
-from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras
 from toolbox.files import InputError
 from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
@@ -31,9 +30,9 @@ def clustering(data: FewLabels, setting: Setting, baseline: keras.Model, cluster
     labelled = len(data.labels)
     pseudo_labels = label_clusters(cluster[:labelled], data.labels, cluster[labelled:])
     chosen = pseudo_labels != NONE
-    pools = [make_pool(data.images, data.labels)]
+    pools = [make_pool(data.images, data.labels, data.classes)]
     if chosen.any():
-        pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen]))
+        pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen], data.classes))
     student = Student(setting)
     step = supervised_step(student, setting)
     setting.loop(lambda update: step(update, pools), student.variables())
@@ -48,7 +47,7 @@ def label_clusters(
     labelled_clusters, labels: (n,), of the labelled faces. The first class wins a tie; NONE for a
     cluster without a labelled face.
     """
-    votes = np.zeros((max(labelled_clusters.max(), clusters.max()) + 1, len(CLASSES)), int)
+    votes = np.zeros((max(labelled_clusters.max(), clusters.max()) + 1, labels.max() + 1), int)
     np.add.at(votes, (labelled_clusters, labels), 1)
     label_of_cluster = np.where(votes.any(axis=1), votes.argmax(axis=1), NONE)
     return label_of_cluster[clusters].astype(np.int8)

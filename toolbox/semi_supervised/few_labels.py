@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox.dataset import splits
-from toolbox.dataset.faces import CLASSES, Faces
+from toolbox.dataset.faces import Faces
 from toolbox.engine import keras
 from toolbox.files import InputError
 
@@ -16,8 +16,9 @@ class FewLabels(NamedTuple):
     """All that a method may see; no hidden label is part of it."""
 
     images: np.ndarray  # uint8 (n, 48, 48), the labelled faces
-    labels: np.ndarray  # uint8 (n,), 0..6
+    labels: np.ndarray  # uint8 (n,), 0..classes - 1
     unlabelled: np.ndarray  # uint8 (m, 48, 48)
+    classes: int = 7
 
 
 class Learned(NamedTuple):
@@ -25,7 +26,7 @@ class Learned(NamedTuple):
 
     model: keras.Model
     updates: np.ndarray  # int64 (k,)
-    pseudo_labels: np.ndarray  # int8 (k, m), NONE or 0..6
+    pseudo_labels: np.ndarray  # int8 (k, m), NONE or a label
 
 
 def hide_labels(
@@ -39,7 +40,7 @@ def hide_labels(
     images = rows[np.unique(splits.first_copy(faces.images[rows]))]
     random = np.random.default_rng([seed, 3])
     kept = []
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(faces.classes):
         members = images[faces.labels[images] == label]
         if len(members) < labels_per_class:
             raise InputError(

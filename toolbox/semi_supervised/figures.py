@@ -124,6 +124,7 @@ def plot_pseudo_labels(records: list[dict], title: str) -> Figure:
     coverage, precision, gains = figure.subplots(1, 3)
     methods = [record["configuration"]["method"] for record in records]
     baseline = records[methods.index("baseline")]
+    classes = baseline.get("classes", CLASSES)  # of FER2013 in older records
     learners = sorted(
         (place, record["settings"], i, record)
         for i, (method, record) in enumerate(zip(methods, records, strict=True))
@@ -138,7 +139,7 @@ def plot_pseudo_labels(records: list[dict], title: str) -> Figure:
         for axes, name in ((coverage, "coverage"), (precision, "precision")):
             values = np.array(pseudo[name], float)  # None becomes NaN: not drawn
             axes.plot(pseudo["updates"], values, "o", ls=ls, ms=3, **look)
-        places = np.arange(len(CLASSES)) + (place - (len(learners) - 1) / 2) * bar
+        places = np.arange(len(classes)) + (place - (len(learners) - 1) / 2) * bar
         gain = np.subtract(record["metrics"]["f1"], baseline["metrics"]["f1"])
         gains.bar(places, gain, bar, ls=ls, **look)
     for axes, name in (
@@ -150,7 +151,7 @@ def plot_pseudo_labels(records: list[dict], title: str) -> Figure:
     if learners:
         coverage.legend()
     gains.axhline(0, color="0.3", lw=0.8)
-    gains.set_xticks(np.arange(len(CLASSES)), CLASSES, rotation=30)
+    gains.set_xticks(np.arange(len(classes)), classes, rotation=30)
     gains.set(ylabel="F1 minus the baseline's")
     for axes in figure.axes:
         axes.grid(alpha=0.3)

@@ -15,7 +15,6 @@ K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency
 
 import numpy as np
 
-from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras, tf
 from toolbox.semi_supervised.few_labels import FewLabels, Learned
 from toolbox.semi_supervised.snapshots import Snapshots
@@ -48,9 +47,11 @@ def fixmatch(
     loss (λ_u); temperature: of the pseudo-labels, 0 makes them hard as in the paper.
     """
     student = Student(setting)
-    labelled, unlabelled = make_pool(data.images, data.labels), tf.constant(data.unlabelled)
+    labelled = make_pool(data.images, data.labels, data.classes)
+    unlabelled = tf.constant(data.unlabelled)
     prior = tf.constant(estimate_prior(predict(baseline, data.unlabelled)), tf.float32)
-    mean_answer, confidence = (tf.Variable(tf.fill([7], 1 / len(CLASSES))) for _ in range(2))
+    uniform = tf.fill([data.classes], 1 / data.classes)
+    mean_answer, confidence = tf.Variable(uniform), tf.Variable(uniform)
     snapshots = Snapshots(len(data.unlabelled), setting.updates)
     weak, batch, decay = setting.weak, setting.batch_size, setting.ema_decay
 
@@ -94,11 +95,11 @@ def fixmatch(
 
 
 def update_confidence(confidence: tf.Tensor, answers: tf.Tensor, decay: float) -> tf.Tensor:
-    """Running mean, (7,), of the largest probability of the faces that are taken for each class.
+    """Running mean, (k,), of the largest probability of the faces that are taken for each class.
 
-    answers: float32 (m, 7). A class that no face is taken for keeps its own.
+    answers: float32 (m, k). A class that no face is taken for keeps its own.
     """
-    members = tf.one_hot(tf.argmax(answers, axis=1), len(CLASSES))
+    members = tf.one_hot(tf.argmax(answers, axis=1), answers.shape[1])
     count = tf.reduce_sum(members, axis=0)
     total = tf.linalg.matvec(members, tf.reduce_max(answers, axis=1), transpose_a=True)
     mean = tf.math.divide_no_nan(total, count)
@@ -106,13 +107,13 @@ def update_confidence(confidence: tf.Tensor, answers: tf.Tensor, decay: float) -
 
 
 def align(answers: tf.Tensor, prior: tf.Tensor, mean_answer: tf.Tensor) -> tf.Tensor:
-    """Distribution alignment: (m, 7) times prior / mean_answer, each row normalized to sum 1."""
+    """Distribution alignment: (m, k) times prior / mean_answer, each row normalized to sum 1."""
     scaled = answers * prior / (mean_answer + 1e-6)
     return scaled / tf.reduce_sum(scaled, axis=1, keepdims=True)
 
 
 def sharpen(answers: tf.Tensor, temperature: float) -> tf.Tensor:
-    """(m, 7) to the power of 1 / temperature, each row normalized to sum 1; 0 is the limit, one-hot
+    """(m, k) to the power of 1 / temperature, each row normalized to sum 1; 0 is the limit, one-hot
     for the first of the largest.
     """
     if not temperature:
@@ -121,14 +122,14 @@ def sharpen(answers: tf.Tensor, temperature: float) -> tf.Tensor:
 
 
 def estimate_prior(answers: np.ndarray, rounds: int = 2) -> np.ndarray:
-    """Distribution of the classes, float64 (7,), among faces to which a classifier that was trained
-    on equally many of each class gives the probabilities `answers` (m, 7).
+    """Distribution of the classes, float64 (k,), among faces to which a classifier that was trained
+    on equally many of each class gives the probabilities `answers` (m, k).
 
     By expectation maximization: M. Saerens et al., "Adjusting the outputs of a classifier to new a
     priori probabilities" (2002), stopped early. A network that fits few labels is too sure of
     itself, and further rounds make some classes vanish.
     """
-    prior = np.full(len(CLASSES), 1 / len(CLASSES))
+    prior = np.full(answers.shape[1], 1 / answers.shape[1])
     for _ in range(rounds):
         adjusted = answers * prior
         prior = (adjusted / adjusted.sum(axis=1, keepdims=True)).mean(axis=0)

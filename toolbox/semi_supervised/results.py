@@ -75,11 +75,12 @@ def make_table(records: list[dict]) -> pd.DataFrame:
 def make_row(record: dict) -> dict:
     """A record as the table holds it; for all labels with their mean number per class."""
     its, measured, pseudo = record["configuration"], record["metrics"], record["pseudo_labels"]
+    classes = record.get("classes", CLASSES)  # of FER2013 in older records
     return {
         "name": record["name"],
         "settings": record["settings"],
         "method": its["method"],
-        "labels_per_class": its.get("labels_per_class") or round(record["labelled"] / len(CLASSES)),
+        "labels_per_class": its.get("labels_per_class") or round(record["labelled"] / len(classes)),
         "seed": its["seed"],
         "width": its["width"],
         "updates": its["updates"],
@@ -91,7 +92,7 @@ def make_row(record: dict) -> dict:
         "data": record["data"]["file"],
         "synthetic": record["data"]["synthetic"],
         "evaluated_on": measured["faces"],
-        **{f"f1_{name}": value for name, value in zip(CLASSES, measured["f1"], strict=True)},
+        **{f"f1_{name}": value for name, value in zip(classes, measured["f1"], strict=True)},
         "run": record["run"],
         "git": record["git"],
         "command": record["command"],

@@ -29,8 +29,8 @@ class Task(NamedTuple):
     held_out: np.ndarray  # to evaluate on
 
     def few_labels(self) -> FewLabels:
-        images, labels = self.faces.images, self.faces.labels
-        return FewLabels(images[self.labelled], labels[self.labelled], images[self.hidden])
+        images, labels, classes = self.faces.images, self.faces.labels, len(self.faces.classes)
+        return FewLabels(images[self.labelled], labels[self.labelled], images[self.hidden], classes)
 
     def all_labels(self) -> "Task":
         """The same with no label hidden."""
@@ -128,6 +128,7 @@ def describe(run: Run, learned: Learned, task: Task, history: list[dict]) -> dic
     """What the run's record holds besides its provenance; evaluates the model."""
     faces, labelled, hidden, held_out = task
     known, labels = np.union1d(labelled, hidden), faces.labels[held_out]
+    classes = len(faces.classes)
     answers = predict(learned.model, faces.images[held_out]).argmax(axis=1)
     return {
         "run": run.name,
@@ -139,8 +140,9 @@ def describe(run: Run, learned: Learned, task: Task, history: list[dict]) -> dic
         "unlabelled": len(hidden),
         "minutes": round(history[-1]["seconds"] / 60, 2),
         "history": history,
-        "metrics": metrics.measure(labels, answers)
-        | {"f1": metrics.f1_by_class(labels, answers).round(4).tolist()},
+        "classes": list(faces.classes),
+        "metrics": metrics.measure(labels, answers, classes)
+        | {"f1": metrics.f1_by_class(labels, answers, classes).round(4).tolist()},
         "pseudo_labels": pseudo_label_quality(learned, faces.labels[hidden]),
         "split": {
             "method": "few labels of Training; the images held out are not among it",

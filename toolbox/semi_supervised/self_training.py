@@ -37,9 +37,10 @@ def self_training(data: FewLabels, setting: Setting, threshold: float, rounds: i
         if since == 0 or not pools:  # a run that resumes has none in the middle of a round
             pseudo_labels = labels[current].numpy()
             chosen = pseudo_labels != NONE
-            pools[:] = [make_pool(data.images, data.labels)]
+            pools[:] = [make_pool(data.images, data.labels, data.classes)]
             if chosen.any():
-                pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen]))
+                sure = data.unlabelled[chosen], pseudo_labels[chosen]
+                pools.append(make_pool(*sure, data.classes))
         return step(update, pools)
 
     setting.loop(step_of_round, [*student.variables(), labels])
@@ -51,7 +52,7 @@ def label_the_sure(
     pseudo_labels: np.ndarray, probabilities: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Pseudo-labels int8 (m,) after a round: faces without one (NONE) get the class whose
-    probability, of (m, 7), is at least `threshold`; all others keep theirs.
+    probability, of (m, k), is at least `threshold`; all others keep theirs.
     """
     sure = (pseudo_labels == NONE) & (probabilities.max(axis=1) >= threshold)
     return np.where(sure, probabilities.argmax(axis=1), pseudo_labels).astype(np.int8)

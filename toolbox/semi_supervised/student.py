@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras, tf
 from toolbox.semi_supervised.loop import Loop
 from toolbox.training.augmentation import random_affine, random_contrast, random_erasing
@@ -46,7 +45,7 @@ class Setting:
     """What all methods have in common, so that they can be compared."""
 
     build: Callable[[], tuple[keras.Model, keras.optimizers.Optimizer]]
-    """a new network, from faces (n, 48, 48, 1) to probabilities (n, 7), and its optimizer"""
+    """a new network, from faces (n, 48, 48, 1) to probabilities (n, k), and its optimizer"""
     loop: Loop
     """makes the updates"""
     weak: Augment
@@ -102,12 +101,12 @@ class Pool(NamedTuple):
     """Faces to draw from, with their targets."""
 
     images: tf.Tensor  # uint8 (n, 48, 48, 1)
-    targets: tf.Tensor  # float32 (n, 7), one-hot
+    targets: tf.Tensor  # float32 (n, k), one-hot
 
 
-def make_pool(images: np.ndarray, labels: np.ndarray) -> Pool:
-    """images uint8 (n, 48, 48), labels (n,) in 0..6."""
-    return Pool(tf.constant(images[..., np.newaxis]), tf.one_hot(labels, len(CLASSES)))
+def make_pool(images: np.ndarray, labels: np.ndarray, classes: int) -> Pool:
+    """images uint8 (n, 48, 48), labels (n,) in 0..classes - 1."""
+    return Pool(tf.constant(images[..., np.newaxis]), tf.one_hot(labels, classes))
 
 
 def draw(pool: Pool, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -122,7 +121,7 @@ def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def cross_entropy(targets: tf.Tensor, answers: tf.Tensor, label_smoothing: float) -> tf.Tensor:
-    """Of each face, (n,); targets and answers are probabilities, (n, 7)."""
+    """Of each face, (n,); targets and answers are probabilities, (n, k)."""
     return keras.losses.categorical_crossentropy(targets, answers, label_smoothing=label_smoothing)
 
 

@@ -20,7 +20,8 @@ from toolbox.semi_supervised.student import (
 def supervised(data: FewLabels, setting: Setting) -> Learned:
     """Train on the labelled faces: the baseline; if all have labels, the upper bound."""
     student = Student(setting)
-    step, pools = supervised_step(student, setting), [make_pool(data.images, data.labels)]
+    step = supervised_step(student, setting)
+    pools = [make_pool(data.images, data.labels, data.classes)]
     setting.loop(lambda update: step(update, pools), student.variables())
     no_pseudo_labels = np.empty((0, len(data.unlabelled)), np.int8)
     return Learned(student.finished(), np.empty(0, int), no_pseudo_labels)

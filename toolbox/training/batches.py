@@ -6,37 +6,37 @@ a resumed run sees the very batches that it would have seen.
 
 import numpy as np
 
-from toolbox.dataset.faces import CLASSES, Faces
+from toolbox.dataset.faces import Faces
 from toolbox.engine import tf
 from toolbox.training.devices import ONE, Devices
 
 
 def training_batches(
     images: np.ndarray,
-    labels: np.ndarray,
+    targets: np.ndarray,
     batch_size: int,
     seed: int,
     epochs: range,
     augment=None,
     devices: Devices = ONE,
 ) -> tf.data.Dataset:
-    """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
+    """All batches of `epochs`, end to end: float32 (b, 48, 48, 1) in 0..255, targets (b, k).
 
+    targets: probabilities of k classes, float32 (n, k); such as `one_hot` makes of labels.
     images uint8 (n, 48, 48) stay uint8 in memory; each batch is converted, and augmented by
     `augment(batch, seed)`, when it is needed. Order and augmentation depend on (seed, epoch) alone:
     of several processes each makes the same batch and feeds its share. The last batch of an epoch
     lacks the few rows that several devices cannot share evenly.
     """
     fold_in = tf.random.experimental.stateless_fold_in
-    images = tf.constant(images[..., np.newaxis])
-    targets = tf.one_hot(labels, len(CLASSES))
+    images, targets = tf.constant(images[..., np.newaxis]), tf.constant(targets)
 
     def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = fold_in([seed, 0], epoch)
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(labels)), fold_in(epoch_seed, 0)
+            tf.range(len(targets)), fold_in(epoch_seed, 0)
         )
-        order = order[: devices.whole(len(labels))]
+        order = order[: devices.whole(len(targets))]
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(epoch_seed).repeat(), batches)
 
@@ -51,15 +51,20 @@ def training_batches(
     return without_autotune(stream.prefetch(2))
 
 
+def one_hot(faces: Faces, rows: np.ndarray) -> np.ndarray:
+    """Targets, float32 (m, k), of some rows' labels."""
+    return np.eye(len(faces.classes), dtype=np.float32)[faces.labels[rows]]
+
+
 def evaluation_batches(faces: Faces, rows: np.ndarray, devices: Devices = ONE) -> tf.data.Dataset:
-    """The given rows in order: float32 (b, 48, 48, 1) in 0..255, one-hot (b, 7).
+    """The given rows in order: float32 (b, 48, 48, 1) in 0..255, one-hot (b, k).
 
     For several devices rows of weight 0, float32 (b,), fill up the last batch. Keras divides the
     loss by all rows, so that the others weigh a little more than 1.
     """
     count = len(rows)
     rows = np.append(rows, np.repeat(rows[:1], -count % devices.count))
-    data = (faces.images[rows, ..., np.newaxis], tf.one_hot(faces.labels[rows], len(CLASSES)))
+    data = (faces.images[rows, ..., np.newaxis], one_hot(faces, rows))
     if devices.count > 1:
         data += (np.float32(len(rows) / count) * (np.arange(len(rows), dtype=np.int32) < count),)
     batches = tf.data.Dataset.from_tensor_slices(data).batch(devices.whole(255 + devices.count))

@@ -21,7 +21,7 @@ from toolbox.dataset.faces import Faces
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
 from toolbox.training import checkpoint, run_records
-from toolbox.training.batches import evaluation_batches, training_batches
+from toolbox.training.batches import evaluation_batches, one_hot, training_batches
 from toolbox.training.devices import ONE, Devices
 from toolbox.training.run_records import Run
 
@@ -119,7 +119,7 @@ def train(
     versions = record["versions"] | {backend: version(backend)}
     record = record | {"versions": versions} | summarize(state, len(split.training))
     record["metrics"] |= evaluate(saved, model.loss, split)
-    record["split"] = describe(split)
+    record |= {"split": describe(split), "classes": list(split.faces.classes)}
     if devices.first:
         run_records.save_run(run, saved, pd.DataFrame(state.history), record, split.faces)
         run.state.unlink(missing_ok=True)
@@ -218,14 +218,14 @@ def fit(state: TrainingState, split: Split, augment=None) -> None:
     if state.is_over():
         return
     run, devices, rows = state.run, state.devices, split.training
-    images, labels = split.faces.images[rows], split.faces.labels[rows]
+    images, targets = split.faces.images[rows], one_hot(split.faces, rows)
     epochs = range(len(state.history), run.epochs)
     how = (run.batch_size, run.seed, epochs, augment, devices)
     try:
         with devices.scope():
             devices.prepare(state.model)
             state.model.fit(
-                training_batches(images, labels, *how),
+                training_batches(images, targets, *how),
                 initial_epoch=epochs.start,
                 epochs=epochs.stop,
                 steps_per_epoch=devices.steps(len(rows), run.batch_size),

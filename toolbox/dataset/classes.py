@@ -1,0 +1,38 @@
+"""Names of classes, the same for data and models in whatever spelling and order."""
+
+import re
+from collections.abc import Iterable
+
+from toolbox.dataset.faces import CLASSES
+
+SPELLINGS = (  # of CLASSES, in lower case
+    ("angry", "anger"),
+    ("disgust", "disgusted"),
+    ("fear", "fearful"),
+    ("happy", "happiness"),
+    ("sad", "sadness"),
+    ("surprise", "surprised"),
+    ("neutral",),
+)
+BY_SPELLING = {word: name for name, words in zip(CLASSES, SPELLINGS, strict=True) for word in words}
+BY_SPELLING |= {name[:3].lower(): name for name in CLASSES}
+MOST = 100  # classes; a column with more is no column of classes
+ABSENT = ("nan", "null", "none")
+NAME = re.compile(r"[^\W\d_][\w +'-]{0,39}")
+
+
+def class_name(word: str) -> str:
+    """FER2013's name for a class of its seven, else the word itself, capitalized.
+
+    Raises ValueError for what is no name: a number, signs, or more than 40 characters.
+    """
+    word = word.strip()
+    if not NAME.fullmatch(word) or word.lower() in ABSENT:
+        raise ValueError(f"{word[:20]!r} is no name of a class")
+    return BY_SPELLING.get(word.lower(), word.capitalize())
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each of these `class_name`s once: FER2013's in its order, then the others by the alphabet."""
+    names = set(names)
+    return (*(name for name in CLASSES if name in names), *sorted(names.difference(CLASSES)))
