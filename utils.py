@@ -58,6 +58,8 @@ def load_faces(path: Path | None = None) -> Faces:
             atomic_write(path, lambda temporary: fer2013_csv.write_csv(temporary, *columns))
             print(f"There is no {FER2013.name} yet: drew synthetic faces, {path}")
     faces = cache.load(path.expanduser())  # a shell leaves the ~ of `make DATA=~/x.csv` alone
+    if faces.classes != CLASSES:  # a name with a slip would be a class of its own
+        print(f"Classes of {faces.path.name}: {', '.join(faces.classes)}")
     if faces.synthetic:
         print("*** SYNTHETIC FACES, not photographs: this says nothing about real people. ***")
     return faces
