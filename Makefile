@@ -43,7 +43,7 @@ test: .venv/installed-dev
 	$(RUN) -m pip install --quiet -r requirements.txt
 	touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-photos.txt
 	$(RUN) -m pip install --quiet -r requirements-dev.txt
 	touch $@
 

@@ -3,7 +3,6 @@
     python confusion_matrix.py                            # the shipped model on what it held out
     python confusion_matrix.py --model fast               # one of your own, by its name
     python confusion_matrix.py --model dnn --split PublicTest
-    python confusion_matrix.py --data test.csv --submission submission.csv
 
 Prints the classification report and what the matrix shows. Writes to figures/NAME/, for each split:
 SPLIT_confusion.png, the matrix; SPLIT_errors.png, the most confident errors; and their numbers.
@@ -28,8 +27,7 @@ import utils
 from toolbox.analysis import in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
-from toolbox.dataset import fer2013_csv
-from utils import Faces, InputError
+from utils import InputError
 
 PAIRS, ERRORS_PER_PAIR = 6, 6  # in the figure of errors
 MOSTLY = 0.9  # a model with more answers of one class than that has not learned to tell them apart
@@ -53,8 +51,6 @@ class Args:
     """what the outputs of such a model stand for: names in order, or alphabetical"""
 
     # output
-    submission: Path | None = None
-    """write `id,label` for every row of the data to this file, and nothing else"""
     seed: int = 0
     """recorded; nothing here is random"""
     models_dir: Path = utils.MODELS
@@ -172,16 +168,6 @@ def plot_errors(
     return figure
 
 
-def submit(path: Path, faces: Faces, classifier: saved_models.Classifier) -> dict:
-    """Write the homework's `id,label` for all rows; ids are those of the CSV if it has any."""
-    utils.refuse_overwriting([faces.path, classifier.path], [path])
-    predicted = saved_models.predict(classifier, faces.images).argmax(axis=1)
-    ids = fer2013_csv.read_ids(faces.path) or np.arange(len(predicted))
-    utils.write_text(path, pd.DataFrame({"id": ids, "label": predicted}).to_csv(index=False))
-    print(f"wrote {path}, {len(predicted):,} predictions of {classifier.name}")
-    return {"rows": len(predicted)}
-
-
 def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> None:
     """Write both figures, the numbers beside each, and the record."""
     base = subject.folder / subject.label
@@ -214,10 +200,8 @@ def main(args: Args) -> dict:
     faces = utils.load_faces(args.data)
     path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
-    if args.submission:
-        return submit(args.submission, faces, classifier)
     if faces.labels is None:
-        raise InputError(f"{faces.path} has no labels; predict them with --submission FILE")
+        raise InputError(f"{faces.path} has no labels; predict.py --data names them")
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
     labels, classes = subject.labels, subject.classes
     probabilities = saved_models.predict(subject.classifier, faces.images[subject.rows])

@@ -25,7 +25,7 @@ from toolbox.analysis import attribution, faithfulness, saliency_plots, saved_mo
 from toolbox.analysis.attribution import Explained
 from toolbox.analysis.sampling import balanced_sample, given_rows, one_per_class
 from toolbox.analysis.subject import Subject, open_subject
-from toolbox.dataset.pictures import read_picture
+from toolbox.photos.face_finder import read_face
 from utils import SIDE, InputError
 
 CHECKED = 7  # faces of the randomization check, or one per class: it makes all maps six times
@@ -54,7 +54,7 @@ class Args:
     rows: tuple[int, ...] = ()
     """show these rows of the CSV (0 is the first), and evaluate nothing"""
     image: Path | None = None
-    """show this picture, and evaluate nothing; its middle square is resized to 48x48"""
+    """show the largest face of this picture, and evaluate nothing"""
 
     # model
     model: str = ""
@@ -195,7 +195,7 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
 
 def explain_image(args: Args) -> dict:
     """Show one picture by every method; needs no CSV."""
-    image = read_picture(args.image)
+    face = read_face(args.image)
     path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     synthetic = saved_models.trained_on_synthetic(classifier)
@@ -204,9 +204,13 @@ def explain_image(args: Args) -> dict:
     title = f"What {classifier.name} looks at in {args.image.name}".replace("$", r"\$")
     if synthetic:
         title += "\nmodel trained on SYNTHETIC FACES, not photographs"
-    batch = explain_faces(args, attribution.explain(classifier), image, None, MOST_STEPS)
+    batch = explain_faces(
+        args, attribution.explain(classifier), face.image[np.newaxis], None, MOST_STEPS
+    )
     record = utils.provenance(args) | {"model": classifier.name}
     record |= save_panels(args, base, batch, classifier.classes, title)
+    photo = saliency_plots.plot_photo(face, batch.maps[args.method][0], args.method, title)
+    utils.save_figure(photo, Path(f"{base}_photo.png"))
     utils.write_json(Path(f"{base}.json"), record)
     print(f"{args.image.name}: {record['faces'][0]}")
     return record

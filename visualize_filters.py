@@ -30,7 +30,7 @@ from toolbox.analysis.filter_layers import choose_layers, crop, field_box
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
 from toolbox.analysis.subject import Subject, open_subject
-from toolbox.dataset.pictures import read_picture
+from toolbox.photos.face_finder import read_face
 from utils import InputError
 
 SIGNED = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
@@ -55,7 +55,7 @@ class Args:
     row: int | None = None
     """row of the CSV (0 is the first) whose feature maps are shown; without it the split's first"""
     image: Path | None = None
-    """a picture: show the feature maps of its middle square and nothing else; no CSV is read"""
+    """a picture: show the feature maps of its largest face and nothing else; no CSV is read"""
 
     # model
     model: str = ""
@@ -158,14 +158,19 @@ def plot_best_faces(study: Study, best: pd.DataFrame, subject: Subject, title) -
     return plot_grids([Grid(rows, names=study.names, scale="pixel value")], title(text))
 
 
-def plot_feature_maps(face: np.ndarray, maps: np.ndarray, filters, title: str) -> Figure:
-    """A face (48, 48) and, on one scale around 0, some filters' maps of it of (filters, h, w)."""
+def plot_feature_maps(
+    face: np.ndarray, maps: np.ndarray, filters, title: str, photo: Cell | None = None
+) -> Figure:
+    """A face (48, 48) and, on one scale around 0, some filters' maps of it of (filters, h, w).
+
+    photo: the picture that the face is from, where there is one.
+    """
     limit = float(np.quantile(np.abs(maps[filters]), 0.995)) or 1.0
     cells = [Cell(maps[number], str(number)) for number in filters]
     look = SIGNED | {"vmin": -limit, "vmax": limit}
     scale = "activation, before the nonlinearity"
-    grids = [Grid([[Cell(face, "input")]]), Grid(square_rows(cells), look=look, scale=scale)]
-    return plot_grids(grids, title)
+    inputs = [[Cell(face, "input")], *([[photo]] if photo else [])]
+    return plot_grids([Grid(inputs), Grid(square_rows(cells), look=look, scale=scale)], title)
 
 
 def save_study(args: Args, subject: Subject, study: Study) -> dict:
@@ -201,20 +206,23 @@ def save_study(args: Args, subject: Subject, study: Study) -> dict:
 
 def show_picture(args: Args) -> dict:
     """Write each layer's feature maps of --image; returns {layer: its JSON record}."""
-    face = read_picture(args.image)[0]
+    face = read_face(args.image)
     path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     synthetic, records = saved_models.trained_on_synthetic(classifier), {}
+    x, y, side = face.square
+    box = (y - side / 2, x - side / 2, side, side)
     folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
     settings = classifier.settings + utils.changed(args, "show")
     note = "\nmodel trained on SYNTHETIC FACES, not photographs" if synthetic else ""
     for target in choose_layers(classifier.model, args.layer):
         path = folder / f"{target.file_name}_image-{args.image.stem}{settings}_responses.png"
         utils.refuse_overwriting([args.image], [path])
-        maps = maximization.feature_maps(classifier, target, face)
+        maps = maximization.feature_maps(classifier, target, face.image)
         highest = maps.max(axis=(1, 2))
         title = f"{classifier.name} {target.name}: feature maps of {args.image.name}{note}"
-        figure = plot_feature_maps(face, maps, np.argsort(-highest)[: args.show], title)
+        shown = np.argsort(-highest)[: args.show]
+        figure = plot_feature_maps(face.image, maps, shown, title, Cell(face.picture, "photo", box))
         utils.save_figure(figure, path)
         record = utils.provenance(args) | {"model": classifier.name, "layer": target.name}
         record["highest_activations"] = [float(f"{value:.5g}") for value in highest]

@@ -1,9 +1,7 @@
 """The figure and the words say what the matrix holds, and the command evaluates the right rows."""
 
-import gzip
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,31 +175,6 @@ def test_training_rows_are_never_presented_as_validation(made, tmp_path):
     with pytest.raises(InputError, match=r"there is no other\.json .*; use --split PublicTest"):
         confusion_matrix.main(args_for(made, tmp_path, model=str(tmp_path / "other.keras")))
     assert not (tmp_path / "figures").exists()
-
-
-@pytest.mark.parametrize("ids", [True, False])
-def test_submission(ids, made, tmp_path):
-    images = make_faces(30, seed=4)[0]
-    path = tmp_path / "test.csv"
-    fer2013_csv.write_csv(path, images)
-    if ids:
-        lines = path.read_text().replace("pixels", "feature").splitlines()
-        numbers = [" ID ", *range(100, 130)]
-        text = "".join(f"{n},{line}\n" for n, line in zip(numbers, lines, strict=True))
-        path.write_bytes(gzip.compress(text.encode()))  # under a name that does not say so
-    args = args_for(made, tmp_path, data=path, submission=tmp_path / "out.csv")
-    confusion_matrix.main(args)
-    table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == ["id", "label"]
-    assert table["id"].tolist() == list(range(100, 130) if ids else range(30))
-    model = load_classifier(made / "models" / "compact.keras")
-    np.testing.assert_array_equal(table["label"], predict(model, images).argmax(axis=1))
-    with pytest.raises(InputError, match="has no labels"):
-        confusion_matrix.main(replace(args, submission=None))
-    content = path.read_bytes()
-    with pytest.raises(InputError, match="would be overwritten"):
-        confusion_matrix.main(replace(args, submission=path))
-    assert path.read_bytes() == content
 
 
 def test_rows_without_an_id_are_refused(tmp_path):

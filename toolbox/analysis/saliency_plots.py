@@ -3,8 +3,10 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from toolbox.analysis import faithfulness
+from toolbox.photos.face_finder import OneFace
 
 HEAT = "inferno"  # its brightness rises evenly, so colour-blind readers lose nothing
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -86,6 +88,32 @@ def plot_panels(
         show_map(row[1], heat)
         show_face(row[2], rest)
     add_scale(figure, grid[-1, 1], f"{UNITS[method]}\n{SCORE}")
+    return figure
+
+
+def plot_photo(face: OneFace, heat: np.ndarray, method: str, title: str) -> Figure:
+    """A photo with a box about the face that the model saw, that face, and its map over it."""
+    figure = Figure(figsize=(9, 3.6), layout="compressed")
+    figure.suptitle(title)
+    photo, seen, over = figure.subplots(1, 3)
+    show_face(photo, face.picture)
+    x, y, side = face.square
+    box = {"fill": False, "edgecolor": "tab:orange", "linewidth": 2}
+    photo.add_patch(
+        Rectangle(
+            (x - side / 2, y - side / 2),
+            side,
+            side,
+            angle=face.turn,
+            rotation_point="center",
+            **box,
+        )
+    )
+    show_face(seen, face.image)
+    show_face(over, face.image)
+    over.imshow(np.abs(heat), cmap=HEAT, vmin=0, vmax=top(heat), alpha=0.55)
+    for axes, name in ((photo, "photo"), (seen, "what the model sees"), (over, in_words(method))):
+        axes.set_title(name, fontsize=11)
     return figure
 
 

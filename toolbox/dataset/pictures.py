@@ -1,5 +1,6 @@
 """Pictures from files, whatever made them."""
 
+import importlib
 import warnings
 from pathlib import Path
 
@@ -10,15 +11,24 @@ from toolbox.dataset.faces import SIDE
 from toolbox.files import InputError
 
 LARGEST = 100_000_000  # pixels
+HEIC = (".heic", ".heif")  # of iPhones
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", *HEIC)
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """The middle square of a picture as uint8 (1, 48, 48). Raises InputError if it is none."""
-    return np.asarray(ImageOps.fit(open_grey(path), (SIDE, SIDE)))[np.newaxis]
+def middle_square(picture: Image.Image) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """A picture's middle square in grey, uint8 (48, 48); its centre x and y and its side."""
+    width, height = picture.size
+    image = np.asarray(ImageOps.fit(picture.convert("L"), (SIDE, SIDE)))
+    return image, (width / 2, height / 2, min(width, height))
 
 
 def open_grey(path: Path) -> Image.Image:
-    """A picture in 8-bit grey, upright, on white where it is transparent.
+    """A picture in 8-bit grey, as `open_picture` reads it."""
+    return open_picture(path).convert("L")
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A picture in 8-bit grey or RGB, upright, on white where it is transparent.
 
     Raises InputError for what is no picture, is damaged, or has over LARGEST pixels.
     """
@@ -26,12 +36,16 @@ def open_grey(path: Path) -> Image.Image:
         problem = "is not a regular file" if path.exists() else "does not exist"
         raise InputError(f"{path} {problem}; name a picture")
     try:
+        if path.suffix.lower() in HEIC:
+            importlib.import_module("pillow_heif").register_heif_opener()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes that are refused below, of odd metadata
             with Image.open(path) as picture:
                 if picture.width * picture.height > LARGEST:
                     raise Image.DecompressionBombError
-                return _grey(ImageOps.exif_transpose(picture))
+                return _in_8_bits(ImageOps.exif_transpose(picture))
+    except ModuleNotFoundError:
+        reason = "HEIC needs the package pillow-heif: pip install pillow-heif"
     except UnidentifiedImageError:
         reason = "unknown format"
     except Image.DecompressionBombError:
@@ -41,7 +55,7 @@ def open_grey(path: Path) -> Image.Image:
     raise InputError(f"{path} is not a readable picture ({reason}); name another")
 
 
-def _grey(picture: Image.Image) -> Image.Image:
+def _in_8_bits(picture: Image.Image) -> Image.Image:
     if picture.mode[0] == "I":  # 16 bits, which Pillow would clip
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -52,5 +66,5 @@ def _grey(picture: Image.Image) -> Image.Image:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture).convert("RGB")
-    return picture.convert("L")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")

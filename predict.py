@@ -1,0 +1,277 @@
+"""Which expression does a model name in my photo, my folder, my video, at my webcam?
+
+    python predict.py me.jpg photos/ clip.mp4    # needs: pip install -r requirements-photos.txt
+    python predict.py --webcam 0
+    python predict.py --data test.csv --submission submission.csv    # the homework's answers
+
+Finds the faces (toolbox/photos/face_finder.py), cuts them out as FER2013 frames them, and names the
+expression of each, the mean of six views. Writes to figures/predictions/INPUT/: the pictures and
+videos, annotated; faces.csv, one row per face with its probabilities, and one without an expression
+for a picture without a face; faces.png, the faces as the model sees them; faces.json, the record;
+and of a video the probabilities over time. Ctrl-C leaves all of it up to there.
+
+What to expect of the shipped model: two faces of three named as FER2013 labels them, if they are at
+least 32 pixels wide; an answer that is doubtful has a question mark, and its reason in faces.csv.
+It names the expression that a stranger would name, not what a person feels.
+"""
+
+import functools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+
+import utils
+from toolbox.analysis import saved_models
+from toolbox.analysis.saved_models import Classifier
+from toolbox.dataset import fer2013_csv
+from toolbox.dataset.image_folder import files_below
+from toolbox.dataset.pictures import PICTURES, open_picture
+from toolbox.engine import keras
+from toolbox.photos import drawing, face_finder, readings, video
+from toolbox.photos.readings import Findings, Reading
+from toolbox.photos.tracking import Tracker
+from utils import InputError
+
+LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
+NOTE = "An expression is what a stranger would name, not what a person feels."
+
+
+@dataclass
+class Args:
+    # data
+    inputs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """pictures, videos, and folders of them"""
+    webcam: int | None = None
+    """number of a webcam to watch instead, such as 0"""
+    data: Path | None = None
+    """CSV of faces, labelled or not, to read instead"""
+    every: int = 1
+    """of a video: read every N-th frame"""
+    seconds: tuple[float, float] = (0.0, math.inf)
+    """of a video: from when to when"""
+    smooth: float = 0.0
+    """of a video: half-life of the running mean of each face's probabilities, seconds"""
+    detector: Path | None = None
+    """ONNX file of another YuNet"""
+
+    # model
+    model: str = ""
+    """saved Keras model, or the name of a run; without it the shipped compact"""
+    input_range: tuple[float, float] = saved_models.PIXELS
+    """input range of an external model that does not rescale inside, such as 0 1"""
+    classes: tuple[str, ...] = ()
+    """what the outputs of such a model stand for: the names in order, or alphabetical"""
+
+    # output
+    out: Path | None = None
+    """folder to write to; without it figures/predictions/INPUT"""
+    submission: Path | None = None
+    """write `id,label` for every row of --data to this file, and nothing else"""
+    seed: int = 0
+    """recorded; nothing here is random"""
+    models_dir: Path = utils.MODELS
+    """folder of your models"""
+    figures_dir: Path = utils.FIGURES
+    """folder of the figures and their numbers"""
+
+
+def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
+    """The files that are named, and the pictures and videos in folders, but none of `out`."""
+    files = []
+    for path in inputs:
+        if path.is_dir():
+            known = [f for f in files_below(path) if f.suffix.lower() in PICTURES + video.VIDEOS]
+            files += [file for file in known if out.resolve() not in file.resolve().parents]
+        else:
+            files.append(path)
+    if not files:
+        named = " ".join(map(str, inputs))
+        raise InputError(f"{named} holds no picture or video; name one, or a folder of them")
+    return files
+
+
+def follow(args: Args, stream, read: Callable) -> Iterator[tuple[video.Frame, list[Reading]]]:
+    """The frames of a video or webcam, with faces that keep their numbers."""
+    tracker, live = Tracker(args.smooth), args.webcam is not None
+    for frame in video.read_frames(stream, args.every, *args.seconds, live=live):
+        yield frame, tracker.follow(read(frame.image), frame.seconds)
+
+
+def read_picture(path: Path, out: Path, read: Callable, findings: Findings) -> None:
+    """Name the faces of a picture, and write it annotated."""
+    photo = open_picture(path)
+    found = read(photo)
+    target = out / findings.new_file(path, "_faces.jpg")
+    utils.refuse_overwriting([path], [target])
+    picture = drawing.annotate(photo, found, findings.names)
+    utils.atomic_write(target, lambda temporary: picture.save(temporary, quality=90))
+    findings.add(path, found)
+    labels = ", ".join(drawing.label(reading, findings.names) for reading in found)
+    print(f"{path}: {labels or 'no face found'}")
+
+
+def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Findings) -> None:
+    """Name the faces of a video, and write it annotated; Ctrl-C ends it there, but whole."""
+    stream, began, stopped = video.open_video(path), time.perf_counter(), False
+    target = out / findings.new_file(path, "_faces.mp4")
+    utils.refuse_overwriting([path], [target])
+    shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
+    bar = keras.utils.Progbar(shown or None, unit_name="frame", verbose=int(sys.stdout.isatty()))
+    done = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal done, stopped
+        writer = video.Writer(temporary, video.frames_per_second(stream) / args.every)
+        try:
+            for frame, found in follow(args, stream, read):
+                writer.append(drawing.annotate(frame.image, found, findings.names))
+                findings.add(path, found, (frame.number, frame.seconds))
+                done += 1
+                bar.add(1)
+        except KeyboardInterrupt:
+            stopped = True
+        finally:
+            writer.close()
+        if not done:
+            raise InputError(f"{path} has no frame between those --seconds")
+
+    utils.atomic_write(target, write)
+    print(f"{path}: {done:,} frames, {done / (time.perf_counter() - began):.0f} per second")
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def watch_webcam(args: Args, read: Callable, findings: Findings) -> None:
+    """Name the faces before a webcam, in a window where there is a screen."""
+    stream, show = video.open_webcam(args.webcam), video.open_window("predict.py")
+    print("Close the window to stop" if show else "No screen: the table alone. Ctrl-C to stop")
+    for frame, found in follow(args, stream, read):
+        findings.add(Path(f"webcam{args.webcam}"), found, (frame.number, frame.seconds))
+        if show and not show(drawing.annotate(frame.image, found, findings.names)):
+            break
+
+
+def read_all(args: Args, files: list[Path], out: Path, read: Callable, findings: Findings) -> None:
+    """Every file in turn. What is unreadable is an error alone, and a row among others."""
+    if args.webcam is not None:
+        watch_webcam(args, read, findings)
+    for path in files:
+        try:
+            if path.suffix.lower() in video.VIDEOS:
+                read_video(args, path, out, read, findings)
+            else:
+                read_picture(path, out, read, findings)
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            print(error)
+            findings.rows.append({"file": path.as_posix(), "doubt": "not readable"})
+
+
+def save(args: Args, out: Path, classifier: Classifier, findings: Findings) -> dict:
+    """Write the table, the contact sheet, the timelines and the record; returns the record."""
+    table = findings.table()
+    utils.write_text(out / "faces.csv", table.to_csv(index=False))
+    title = f"What {classifier.name} sees"
+    if saved_models.trained_on_synthetic(classifier):
+        title += "\nmodel trained on SYNTHETIC FACES, not photographs"
+    if findings.faces:
+        sheet = drawing.plot_sheet(findings.faces, findings.names, title)
+        utils.save_figure(sheet, out / "faces.png")
+    faces = table.dropna(subset="expression")
+    for file, rows in faces.dropna(subset="seconds").groupby("file", sort=False):
+        figure = drawing.plot_timeline(
+            rows, findings.names, f"{classifier.name} on {Path(file).name}"
+        )
+        utils.save_figure(figure, out / findings.new_file(Path(file), "_timeline.png"))
+    counts = {
+        "files": int(table["file"].nunique()),
+        "faces": len(faces),
+        "without_face": int((table["doubt"] == "no face found").sum()),
+        "doubtful": int((faces["doubt"] != "").sum()),
+        "expressions": faces["expression"].value_counts().to_dict(),
+    }
+    record = utils.provenance(args) | {"model": classifier.name, "note": NOTE} | counts
+    record["arguments"]["seconds"] = [s if math.isfinite(s) else None for s in args.seconds]
+    utils.write_json(out / "faces.json", record)
+    print(
+        f"wrote {out / 'faces.csv'}: {len(faces):,} faces, {counts['doubtful']:,} doubtful. {NOTE}"
+    )
+    return record
+
+
+def load_model(args: Args, synthetic: bool) -> Classifier:
+    """The model that `args` name."""
+    path = saved_models.find_model(args.model, args.models_dir, synthetic)
+    return saved_models.load_classifier(path, args.input_range, args.classes)
+
+
+def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bool = False) -> Path:
+    """The folder to write to: --out, or one named after what is read, and how."""
+    synthetic = synthetic or saved_models.trained_on_synthetic(classifier)
+    more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
+    model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
+    settings = utils.changed(args, "every", "seconds", "smooth", "detector")
+    name = f"{first.resolve().stem}{more}{model}{classifier.settings}{settings}"
+    out = args.out or utils.output_folder(args.figures_dir, synthetic) / "predictions" / name
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is not a folder; name another with --out")
+    return out
+
+
+def predict_csv(args: Args) -> dict:
+    """Answers for every row of a CSV: its probabilities, or the homework's `id,label`."""
+    faces = utils.load_faces(args.data)
+    classifier = load_model(args, faces.synthetic)
+    target = args.submission
+    target = target or choose_folder(args, faces.path, classifier, faces.synthetic) / "faces.csv"
+    utils.refuse_overwriting([faces.path, classifier.path], [target])
+    probabilities = saved_models.predict(classifier, faces.images)
+    best = probabilities.argmax(axis=1)
+    table = pd.DataFrame({"id": fer2013_csv.read_ids(faces.path) or np.arange(len(best))})
+    if args.submission:
+        table["label"] = best
+    else:
+        table["expression"] = np.array(classifier.classes)[best]
+        table[list(classifier.classes)] = probabilities.round(4)
+    utils.write_text(target, table.to_csv(index=False))
+    print(f"wrote {target}, {len(best):,} predictions of {classifier.name}")
+    return {"rows": len(best)}
+
+
+def main(args: Args) -> dict:
+    """Name the expressions as `args` say; returns the record written beside them."""
+    utils.check_limits(args, {k: v for k, v in LIMITS.items() if getattr(args, k) is not None})
+    if not 0 <= args.seconds[0] < args.seconds[1]:
+        raise InputError("--seconds needs two times, the second after the first, as 10 20")
+    if (args.inputs != ()) + (args.webcam is not None) + bool(args.data or args.submission) != 1:
+        raise InputError("name pictures, videos or folders, or --webcam 0, or --data FILE")
+    saved_models.require_tensorflow()
+    if not args.inputs and args.webcam is None:
+        return predict_csv(args)
+    detector = face_finder.load_detector(args.detector)
+    classifier = load_model(args, synthetic=False)
+    first = Path(f"webcam{args.webcam}") if args.webcam is not None else args.inputs[0]
+    out = choose_folder(args, first, classifier)
+    files = list_files(args.inputs, out) if args.inputs else []
+    read = functools.partial(readings.read_faces, detector, readings.compile_classifier(classifier))
+    findings, stopped = Findings(classifier.classes, [], [], []), False
+    try:
+        read_all(args, files, out, read, findings)
+    except KeyboardInterrupt:
+        stopped = True
+    record = save(args, out, classifier, findings)
+    if stopped:
+        raise KeyboardInterrupt
+    return record
+
+
+if __name__ == "__main__":
+    utils.run(main, lambda: tyro.cli(Args, description=__doc__))

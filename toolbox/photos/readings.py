@@ -1,0 +1,121 @@
+"""What a model says of the faces in a picture, as rows of a table."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from toolbox.analysis import adapter
+from toolbox.analysis.saved_models import Classifier, prepare
+from toolbox.dataset.faces import SIDE
+from toolbox.engine import tf
+from toolbox.files import InputError
+from toolbox.photos.face_finder import Found, cut_out, find_faces
+
+# Below these, or above, an answer is doubtful: benchmarks/README.md has the accuracy there.
+SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.75, 0.35
+
+
+class Reading(NamedTuple):
+    """A face in a picture, and what the model takes it for."""
+
+    found: Found
+    crop: np.ndarray  # the first of the views, uint8 (48, 48)
+    probabilities: np.ndarray  # float64 (classes,), the mean over views
+    face: int = 0  # its number, which it keeps over the frames of a video
+
+    def doubts(self) -> list[str]:
+        """Why the answer may be wrong."""
+        side = self.found.square()[2]
+        reasons = {
+            f"{side:.0f} pixels": side < SMALL,
+            "turned aside": self.found.turned > ASIDE,
+            "weak detection": self.found.score < WEAK,
+            "unsure": self.probabilities.max() < UNSURE,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+
+def compile_classifier(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from crops uint8 (n, views, 48, 48) to probabilities float64 (n, classes).
+
+    They are the mean over the views and their mirror images, all in one call of one compiled
+    function: `model.predict` takes longer to start than a frame lasts.
+    """
+    activation = adapter.last_activation(classifier.model)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.uint8)])
+    def answer(faces: tf.Tensor) -> tf.Tensor:
+        return tf.cast(classifier.model(prepare(classifier, faces), training=False), tf.float32)
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        views = np.concatenate([crops, crops[..., ::-1]], axis=1)
+        output = answer(views.reshape(-1, SIDE, SIDE)).numpy()
+        if not np.isfinite(output).all():
+            raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
+        probabilities = adapter.as_probabilities(output, activation)
+        return probabilities.reshape(*views.shape[:2], -1).mean(axis=1)
+
+    return classify
+
+
+def read_faces(detector, classify: Callable, photo: Image.Image) -> list[Reading]:
+    """Find the faces of a picture and name their expressions; they are numbered from the left."""
+    found = find_faces(detector, np.asarray(photo.convert("RGB")))
+    if not found:
+        return []
+    grey = np.asarray(photo.convert("L"))
+    crops = np.array([cut_out(grey, face) for face in found])
+    answers = zip(found, crops[:, 0], classify(crops), strict=True)
+    return [Reading(*answer, number) for number, answer in enumerate(answers, 1)]
+
+
+def as_row(reading: Reading, names: tuple[str, ...]) -> dict:
+    """What faces.csv says of a face. names: the classes."""
+    found, probabilities = reading.found, reading.probabilities
+    return {
+        "face": reading.face,
+        **dict(zip(("left", "top", "width", "height"), np.round(found.box, 1), strict=True)),
+        "score": round(found.score, 3),
+        "roll": round(found.roll, 1),
+        "size": round(found.square()[2], 1),
+        "expression": names[int(probabilities.argmax())],
+        **dict(zip(names, np.round(probabilities, 4), strict=True)),
+        "doubt": "; ".join(reading.doubts()),
+    }
+
+
+class Findings(NamedTuple):
+    """What one run found, in order. It grows, so that an interrupted run has what it found."""
+
+    names: tuple[str, ...]  # of the classes
+    rows: list[dict]  # of faces.csv
+    faces: list[tuple[int, Reading]]  # row, the first is 1, and what was read
+    files: list[str]  # names of what was written
+
+    def add(self, path: Path, found: list[Reading], when: tuple[int, float] | None = None) -> None:
+        """Take in the faces of a picture, or of a video's frame. when: its number, seconds."""
+        frame, seconds = when or (None, None)
+        place = {"file": path.as_posix(), "frame": frame, "seconds": seconds}
+        rows = [as_row(reading, self.names) for reading in found] or [{"doubt": "no face found"}]
+        self.faces.extend(enumerate(found, len(self.rows) + 1))
+        self.rows.extend(place | row for row in rows)
+
+    def new_file(self, path: Path, ending: str) -> str:
+        """A name for what is made from `path`, unlike those of other inputs."""
+        name, number = path.stem + ending, 1
+        while name in self.files:
+            number += 1
+            name = f"{path.stem}_{number}{ending}"
+        self.files.append(name)
+        return name
+
+    def table(self) -> pd.DataFrame:
+        """faces.csv. Lengths are in pixels, the roll in degrees."""
+        place = ["file", "frame", "seconds", "face", "left", "top", "width", "height"]
+        columns = [*place, "score", "roll", "size", "expression", *self.names, "doubt"]
+        table = pd.DataFrame(self.rows, columns=columns)
+        return table.astype({"frame": "Int64", "face": "Int64"}).round({"seconds": 3})
