@@ -143,7 +143,9 @@ def test_a_picture_needs_no_csv_and_takes_the_shipped_model(tmp_path, monkeypatc
     assert record["model"] == "compact" and "data" not in record
     assert len(record["faces"]) == 1 and "true" not in record["faces"][0]
     names = {path.name for path in (tmp_path / "compact-published").iterdir()}
-    assert names == {f"me_saliency_samples2{part}" for part in (".png", ".json", "_methods.png")}
+    assert names == {
+        f"me_saliency_samples2{part}" for part in (".png", ".json", "_methods.png", "_photo.png")
+    }
 
 
 def test_a_picture_seen_by_a_model_of_synthetic_faces_is_kept_apart(args, tmp_path):

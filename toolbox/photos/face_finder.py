@@ -23,6 +23,7 @@ REQUIREMENTS = "requirements-photos.txt"
 SCORE, OVERLAP = 0.6, 0.3  # least score of a face; most overlap of two
 LEAST_SIDE, MOST_SIDE = 200, 640  # of the long side of what YuNet sees, pixels
 VIEWS = (0.9, 0.8, 1.0)  # sides of the squares, in heights of YuNet's box; the first is shown
+SHOWN = 800  # most pixels of a side of a picture in a figure
 LEVEL = 15.0  # a face that tilts by more is turned upright, degrees
 
 
@@ -136,9 +137,9 @@ class OneFace(NamedTuple):
     """The largest face of a picture."""
 
     image: np.ndarray  # what the model sees, uint8 (48, 48)
-    picture: np.ndarray  # the whole picture in grey, uint8 (h, w)
+    picture: np.ndarray  # the whole picture in grey, no larger than SHOWN, uint8 (h, w)
     square: tuple[float, float, float]  # centre x and y, and side, of `image` in it, pixels
-    turn: float = 0.0  # by how much that is turned, degrees clockwise
+    turn: float  # by how much that is turned, degrees clockwise
 
 
 def read_face(path: Path) -> OneFace:
@@ -147,7 +148,7 @@ def read_face(path: Path) -> OneFace:
     Says in a line if it is not the only face. Raises InputError for what is no picture.
     """
     photo = open_picture(path)
-    picture = np.asarray(photo.convert("L"))
+    grey = photo.convert("L")
     try:
         found = find_faces(load_detector(), np.asarray(photo.convert("RGB")))
         problem = "no face found"
@@ -157,7 +158,15 @@ def read_face(path: Path) -> OneFace:
         face = max(found, key=lambda face: face.box[3])
         if len(found) > 1:
             print(f"{path.name}: the largest of {len(found)} faces")
-        return OneFace(cut_out(picture, face, VIEWS[:1])[0], picture, face.square(), face.turn)
-    print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
-    image, square = middle_square(photo)
-    return OneFace(image, picture, square)
+        image, square, turn = (
+            cut_out(np.asarray(grey), face, VIEWS[:1])[0],
+            face.square(),
+            face.turn,
+        )
+    else:
+        print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
+        (image, square), turn = middle_square(grey), 0.0
+    width = grey.width
+    grey.thumbnail((SHOWN, SHOWN))
+    x, y, side = (length * grey.width / width for length in square)
+    return OneFace(image, np.asarray(grey), (x, y, side), turn)
