@@ -5,6 +5,7 @@
     python prepare_data.py rafdb/ --numbering rafdb             # classes that are numbers
     python prepare_data.py --kaggle msambare/fer2013            # needs kagglehub and a network
     python prepare_data.py data/fer2013.csv --report-only       # change nothing, just print
+    python prepare_data.py --ferplus fer2013new.csv             # FER+'s labels: data/ferplus.csv
     python prepare_data.py --synthetic                          # no FER2013 yet: draw faces
 
 Which tables and folders it reads: data/README.md. Expect 10 seconds for a CSV, a minute for images.
@@ -16,7 +17,7 @@ on purpose, so nothing honest passes 92 %. That says that the code works, and no
 
 import itertools
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,11 +30,12 @@ from toolbox.dataset import (
     archives,
     class_folders,
     fer2013_csv,
+    ferplus,
     image_folder,
     splits,
     synthetic_faces,
 )
-from utils import CLASSES, USAGES, Faces, InputError
+from utils import USAGES, Faces, InputError
 
 LIMITS = {"count": (1, 1_000_000), "seed": (0, 2**32 - 1)}
 
@@ -46,6 +48,8 @@ class Args:
     """instead of a source, the OWNER/NAME of a data set to download with kagglehub"""
     numbering: Literal["fer2013", "affectnet", "rafdb", "ferplus"] = "fer2013"
     """whose numbers an image folder's classes have, if they are not names"""
+    ferplus: Path | None = None
+    """FER+'s fer2013new.csv, whose votes become the labels of the source, or of data/fer2013.csv"""
     synthetic: bool = False
     """instead of a source, draw faces"""
     count: int = 4000
@@ -56,7 +60,7 @@ class Args:
     """leave out the Training rows whose picture is in a test split too"""
 
     output: Path | None = None
-    """CSV to write; without it data/fer2013.csv, or for synthetic faces data/synthetic_faces.csv"""
+    """CSV to write; without it data/fer2013.csv, data/ferplus.csv or data/synthetic_faces.csv"""
     overwrite: bool = False
     """replace the output if it exists"""
     report_only: bool = False
@@ -112,8 +116,10 @@ def describe(faces: Faces) -> str:
         by_split = {name: rows for name, rows in by_split.items() if len(rows)}
     lines = []
     if faces.labels is not None:
-        counts = [np.bincount(faces.labels[r], minlength=len(CLASSES)) for r in by_split.values()]
-        lines.append(pd.DataFrame(counts, list(by_split), CLASSES).to_string())
+        counts = [
+            np.bincount(faces.labels[r], minlength=len(faces.classes)) for r in by_split.values()
+        ]
+        lines.append(pd.DataFrame(counts, list(by_split), faces.classes).to_string())
     lines.append(f"{len(faces.images):,} rows")
     group = splits.first_copy(faces.images)
 
@@ -145,8 +151,7 @@ def drop_leaks(faces: Faces) -> Faces:
     group = splits.first_copy(faces.images)
     training = faces.usage == USAGES.index("Training")
     keep = ~(training & np.isin(group, group[~training]))
-    labels = None if faces.labels is None else faces.labels[keep]
-    return faces._replace(images=faces.images[keep], labels=labels, usage=faces.usage[keep])
+    return faces.take(keep)
 
 
 def download(handle: str) -> Path:
@@ -181,26 +186,34 @@ def draw(args: Args) -> dict:
 
 def main(args: Args) -> dict:
     """Read or draw, report and write as `args` say; returns the numbers of rows."""
+    if args.ferplus and not args.kaggle:
+        args = replace(args, source=args.source or utils.FER2013)
     if bool(args.source) + bool(args.kaggle) + args.synthetic != 1:
         raise InputError("name a file or folder, --kaggle OWNER/NAME, or --synthetic; see --help")
     utils.check_limits(args, LIMITS)
     if args.synthetic:
         return draw(args)
-    output = args.output or utils.FER2013
+    default = utils.FER2013.with_name("ferplus.csv") if args.ferplus else utils.FER2013
+    output = args.output or default
     if output.is_file() and not (args.overwrite or args.report_only):
         raise InputError(f"{output} exists; add --overwrite to replace it, or --report-only")
     source = download(args.kaggle) if args.kaggle else args.source
     faces = read(source, args.numbering)
     if faces.synthetic:
         raise InputError(f"{source} holds synthetic faces; give it to the scripts with --data")
-    print(describe(faces))
     rows = len(faces.images)
+    if args.ferplus:
+        faces = ferplus.label_faces(faces, ferplus.read_votes(args.ferplus, faces))
+        print(f"FER+: {rows - len(faces.images):,} of {rows:,} rows have no majority for a class")
+    print(describe(faces))
     if args.drop_leaks:
-        faces = drop_leaks(faces)
-        print(f"left out {rows - len(faces.images):,} Training rows that are in a test split too")
+        kept, faces = len(faces.images), drop_leaks(faces)
+        dropped = kept - len(faces.images)
+        print(f"left out {dropped:,} Training rows that are in a test split too")
     if not args.report_only:
-        utils.refuse_overwriting([source, faces.path], [output])
-        utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *faces[2:5]))
+        utils.refuse_overwriting([source, faces.path, args.ferplus], [output])
+        columns = faces.images, faces.labels, faces.usage, None, faces.classes, faces.votes
+        utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *columns))
         print(f"wrote {output}, {len(faces.images):,} rows")
     return {"rows_read": rows, "rows_written": 0 if args.report_only else len(faces.images)}
 

@@ -40,6 +40,8 @@ class Args:
     """CSV of faces; without it data/fer2013.csv, or else synthetic faces"""
     validation_fraction: float = 0.1
     """fraction of the training images to hold out; 0 holds out PublicTest instead"""
+    targets: Literal["majority", "votes"] = "majority"
+    """what to train on: the labels, or the CSV's columns of votes, as of FER+"""
 
     # model
     network: Literal["residual", "vgg", "homework"] = "residual"
@@ -103,13 +105,15 @@ class Args:
 RECIPES = {
     "fast": Args(),
     "compact": Args(
-        name="compact", validation_fraction=0.0, network="vgg", width=32, dropout=0.3,
+        name="compact", validation_fraction=0.0, targets="majority", network="vgg", width=32,
+        dropout=0.3,
         precision="auto", epochs=64, patience=100, batch_size=128, keep="last", learning_rate=0.1,
         warmup=0.08, label_smoothing=0.1, weight_decay=2e-3, augment=True, shift=0.1,
         rotation=15.0, zoom=0.15, flip=True, erase=0.35,
     ),
     "homework": Args(  # which does not state its dropout; 0.5 was the custom
-        name="homework", validation_fraction=0.1, network="homework", dropout=0.5,
+        name="homework", validation_fraction=0.1, targets="majority", network="homework",
+        dropout=0.5,
         precision="auto", epochs=1500, patience=100, batch_size=128, keep="best",
         learning_rate=0.1, label_smoothing=0.0, weight_decay=0.0, augment=True, shift=0.5,
         rotation=40.0, zoom=0.2, flip=True, erase=0.0,
@@ -240,7 +244,10 @@ def main(args: Args) -> dict:
     )  # fmt: skip
     width = 64 if args.network == "homework" else args.width
     args = replace(args, precision=precision.choose(args.precision, width, run))
-    split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
+    if args.targets == "votes" and faces.votes is None:
+        raise utils.InputError(f"{faces.path} has no votes; prepare_data.py --ferplus makes a CSV")
+    rows = splits.split(faces, args.validation_fraction, args.seed)
+    split = fit.Split(faces, *rows, args.targets == "votes")
     fit.make_repeatable(args.seed, args.precision)
     record = utils.provenance(args, faces)
     used = devices.start(args.distribute, args.batch_size, fit.configuration(record))

@@ -166,7 +166,8 @@ def test_the_end_of_a_name_tells_what_was_asked_for(made, tmp_path):
     faces = utils.load_faces(made / "faces.csv")
     classifier = load_classifier(made / "models" / "a.keras")
     a = open_subject(faces, "PublicTest", classifier, made / "models", tmp_path)
-    b, c = evaluate.open_others(args_for(made, tmp_path), a, ("b", str(other)))
+    paths = made / "models" / "b.keras", other
+    b, c = (a._replace(classifier=load_classifier(path)) for path in paths)
     ends = [
         evaluate.what_changes_it(args_for(made, tmp_path, **changes), members, versus)
         for changes, members, versus in (

@@ -53,7 +53,7 @@ def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
                 archive.write(path, path.relative_to(base))
             archive.writestr("labels.csv", "name,label\n")  # neither these hide the images
             archive.writestr("__MACOSX/train/angry/._1.png", "resource")
-    images, labels, usage, synthetic, _ = prepare(source, tmp_path / "out.csv")
+    images, labels, usage, synthetic, *_ = prepare(source, tmp_path / "out.csv")
     order = np.argsort(USAGE, kind="stable")  # split by split, each in the order of its numbers
     expected = as_table(IMAGES[order], LABELS[order], USAGE[order])
     assert as_table(images, labels, usage) == expected
@@ -320,7 +320,7 @@ def test_synthetic_faces_say_that_they_are(tmp_path):
         synthetic=True, count=300, output=tmp_path / "faces.csv", figures_dir=tmp_path
     )
     assert prepare_data.main(args) == {"rows_read": 300, "rows_written": 300}
-    images, labels, usage, synthetic, _ = fer2013_csv.parse_csv(args.output)
+    images, labels, usage, synthetic, *_ = fer2013_csv.parse_csv(args.output)
     expected = synthetic_faces.draw_faces(300)
     assert synthetic
     assert np.array_equal(images, expected[0])

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_faces
 
 import utils
-from toolbox.dataset import ferplus
+from toolbox.dataset import fer2013_csv, ferplus
+from toolbox.dataset.faces import Faces
 from utils import InputError
 
 
@@ -42,6 +44,29 @@ def test_ferplus_must_have_the_same_rows(faces_csv, tmp_path):
         ferplus.read_votes(faces_csv, faces)
     with pytest.raises(InputError, match="does not exist"):
         ferplus.read_votes(tmp_path / "absent.csv", faces)
+
+
+def test_faces_get_the_label_that_most_taggers_agree_on(tmp_path):
+    votes = np.array([  # of FER2013's seven, contempt, unknown, NF
+        [6, 0, 0, 0, 4, 0, 0, 0, 0, 0],
+        [5, 0, 0, 0, 5, 0, 0, 0, 0, 0],  # a tie
+        [5, 1, 1, 1, 0, 0, 0, 1, 1, 0],  # single votes are slips
+        [0, 0, 0, 0, 3, 0, 0, 7, 0, 0],
+        [2, 0, 0, 0, 2, 0, 0, 0, 6, 0],  # unknown
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 9],  # no face
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    ])  # fmt: skip
+    images, labels, usage = make_faces(7)
+    faces = ferplus.label_faces(Faces(tmp_path / "x.csv", "", images, labels, usage, False), votes)
+    assert faces.labels.tolist() == [0, 0, 7] and faces.classes[7] == "Contempt"
+    np.testing.assert_array_equal(faces.images, images[[0, 2, 3]])
+    np.testing.assert_allclose(faces.votes[:, [0, 4, 7]], [[0.6, 0.4, 0], [1, 0, 0], [0, 0.3, 0.7]])
+    fer2013_csv.write_csv(faces.path, *faces[2:5], None, *faces[6:])
+    again = utils.load_faces(faces.path)
+    np.testing.assert_allclose(again.votes, faces.votes)
+    faces.path.write_text(faces.path.read_text().replace("votes_Angry", "votes_Joy"))
+    with pytest.raises(InputError, match=r"votes for Joy, .* but labels of Angry"):
+        utils.load_faces(faces.path)
 
 
 def test_damaged_files_end_in_one_line(faces_csv, tmp_path):

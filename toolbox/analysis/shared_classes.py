@@ -45,5 +45,5 @@ def share_classes(
     if faces.labels is not None:
         classes = (*shared, *(name for name in faces.classes if name not in shared))
         place = np.array([classes.index(name) for name in faces.classes], np.uint8)
-        faces = faces._replace(labels=place[faces.labels], classes=classes)
+        faces = faces._replace(labels=place[faces.labels], classes=classes, votes=None)
     return faces, restricted, left_out

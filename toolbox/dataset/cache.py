@@ -15,7 +15,7 @@ from toolbox.dataset import archives
 from toolbox.dataset.faces import Faces
 from toolbox.dataset.fer2013_csv import parse_csv
 
-VERSION = 4  # raise it when the cache or the parser changes
+VERSION = 5  # raise it when the cache or the parser changes
 
 
 def cache_path(path: Path) -> Path:
@@ -42,12 +42,12 @@ def _read(path: Path, sha256: str) -> Faces | None:
         with np.load(cache) as stored:
             if stored["version"] != VERSION or stored["sha256"] != sha256:
                 return None
-            arrays = [stored[name] for name in ("images", "labels", "usage")]
+            arrays = [stored[name] for name in ("images", "labels", "usage", "votes")]
             synthetic, classes = bool(stored["synthetic"]), tuple(stored["classes"].tolist())
     except Exception:  # a damaged file may raise anything, and the CSV is at hand
         return None
-    columns = (array if array.size else None for array in arrays)
-    return Faces(path, sha256, *columns, synthetic, classes)
+    *columns, votes = (array if array.size else None for array in arrays)
+    return Faces(path, sha256, *columns, synthetic, classes, votes)
 
 
 def _write(faces: Faces) -> None:
@@ -55,7 +55,7 @@ def _write(faces: Faces) -> None:
     if cache.exists() and not cache.is_file():  # a pipe that nobody reads would hang
         return
     # Absent columns are stored as empty ones, so that a name lost to damage is noticed.
-    names = ("images", "labels", "usage", "synthetic", "classes")
+    names = ("images", "labels", "usage", "synthetic", "classes", "votes")
     columns = {name: getattr(faces, name) for name in names}
     columns = {name: () if column is None else column for name, column in columns.items()}
 

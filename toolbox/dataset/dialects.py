@@ -25,6 +25,7 @@ COLUMNS = {
     "usage": "usage",
     "action_units": "action_units",  # only synthetic faces know their action units
 }
+VOTES = "votes_"
 DELIMITERS = (",", ";", "\t")
 VALIDATION = len(USAGES)  # a split beside USAGES until `settle_usage`
 SPLIT_NAMES = {
@@ -53,6 +54,7 @@ class Columns(NamedTuple):
     usage: int | None
     synthetic: bool
     named: bool = False  # the labels are names, of whatever classes
+    votes: tuple[tuple[int, str], ...] = ()  # columns of `votes_CLASS`, and their classes
 
 
 def in_utf8(path: Path, stream: io.BufferedReader) -> io.BufferedReader:
@@ -83,7 +85,13 @@ def read_header(path: Path, line: bytes) -> Columns:
                 for meaning in ("label", "usage")
             )
             synthetic = "action_units" in meanings
-            return Columns(delimiter, len(names), pixels, label, usage, synthetic)
+            votes = tuple(
+                (i, class_name(name.removeprefix(VOTES)))
+                for i, name in enumerate(names)
+                if name.startswith(VOTES)
+            )
+            at = pixels, label, usage
+            return Columns(delimiter, len(names), *at, synthetic, votes=votes)
     raise InputError(
         f"{path}, row 0 (line 1): no column `pixels` or `feature` in "
         f"{str(column_names(path, line, ','))[:80]}; "
@@ -182,6 +190,17 @@ def read_label(field: bytes) -> int:
             f"label {show(field)} is not one of 0..6; write other classes as names, in all rows"
         )
     return label
+
+
+def read_votes(fields: list[bytes]) -> list[float]:
+    """A probability for each class."""
+    try:
+        votes = [float(field) for field in fields]
+    except ValueError:
+        votes = [-1.0]
+    if not (min(votes) >= 0 and abs(sum(votes) - 1) < 0.001):
+        raise ValueError("its votes are no probabilities, which are 0 to 1 and sum to 1")
+    return votes
 
 
 def read_usage(field: bytes) -> int:

@@ -22,6 +22,12 @@ class Faces(NamedTuple):
     usage: np.ndarray | None  # uint8 (n,), positions in USAGES
     synthetic: bool  # True for faces that prepare_data.py drew
     classes: tuple[str, ...] = CLASSES  # those of a column of names: `classes.in_order` of them
+    votes: np.ndarray | None = None  # float32 (n, classes), what share of the taggers says which
+
+    def take(self, rows: np.ndarray) -> "Faces":
+        """Some rows alone: their numbers, or a bool for each."""
+        columns = {name: getattr(self, name) for name in ("images", "labels", "usage", "votes")}
+        return self._replace(**{k: v if v is None else v[rows] for k, v in columns.items()})
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if the faces are synthetic."""

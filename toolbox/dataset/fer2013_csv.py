@@ -23,21 +23,18 @@ BLOCK_BYTES = 1 << 20  # large enough to amortise NumPy's calls, small enough to
 LONGEST_LINE = 1 << 20  # bytes; no row of faces comes near it
 WAITING = 16  # blocks that may wait to be parsed
 Line = tuple[int, bytes]  # its number in the file, and its text
-Block = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels and usage of some rows
+Block = tuple[np.ndarray, ...]  # images, labels, usage and votes of some rows
 
 
-def parse_csv(
-    path: Path, content: bytes | None = None
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, bool, tuple[str, ...]]:
+def parse_csv(path: Path, content: bytes | None = None) -> tuple:
     """Parse a CSV, plain, compressed or packed, whose first line names its columns.
 
     The columns are known by name, whatever their order, case and spaces: `pixels` or `feature`;
     `emotion` or `label` (optional); `Usage` (optional). Others are ignored. `content` is what
     `path` holds, if that has been read already.
 
-    Returns images, uint8 (n, 48, 48); labels, uint8 (n,), or None; usage, uint8 (n,), positions in
-    USAGES, or None; whether the faces are synthetic; and the classes that labels are positions in:
-    those that a column of names holds, `in_order`, or FER2013's for a column of its numbers.
+    Returns the fields of Faces from `images` on. The classes are those that a column of names
+    holds, `in_order`, or FER2013's for a column of its numbers; votes are in columns `votes_CLASS`.
     Raises InputError, naming file, row and remedy, for anything that is not a clean table of faces.
     """
     stream = _open(path, content)
@@ -55,13 +52,13 @@ def parse_csv(
         raise InputError(f"{path} has a header but no rows; is the download complete?")
     if columns.pixels.stop == columns.count and not lines[-1][1].endswith(b"\n"):
         print(f"warning: {path} ends without a newline; if it was cut, its last pixel may be short")
-    images, labels, usage = (np.concatenate(parts) for parts in zip(*parsed, strict=True))
+    images, labels, usage, votes = (np.concatenate(parts) for parts in zip(*parsed, strict=True))
     classes = CLASSES
     if columns.named:
         names, labels = np.unique(labels, return_inverse=True)
         if len(names) > MOST:
             raise InputError(f"{path} names {len(names)} classes, as {names[0]}; are they classes?")
-        classes = in_order(names.tolist())
+        classes = in_order([*names.tolist(), *(name for _, name in columns.votes)])
         labels = np.array([classes.index(name) for name in names], np.uint8)[labels]
     return (
         images,
@@ -69,7 +66,20 @@ def parse_csv(
         None if columns.usage is None else dialects.settle_usage(usage),
         columns.synthetic,
         classes,
+        _votes_by_class(path, columns, votes, classes),
     )
+
+
+def _votes_by_class(path: Path, columns: Columns, votes: np.ndarray, classes: tuple[str, ...]):
+    if not columns.votes:
+        return None
+    names = [name for _, name in columns.votes]
+    if columns.label is None or sorted(names) != sorted(classes):
+        raise InputError(
+            f"{path} has votes for {', '.join(names)}, but labels of {', '.join(classes)}; give "
+            "each class its votes, or delete those columns"
+        )
+    return votes[:, [names.index(name) for name in classes]]
 
 
 def _begins_with_a_name(columns: Columns, line: bytes) -> bool:
@@ -181,7 +191,7 @@ def _any_right(columns: Columns, texts: list[bytes]) -> bool:
 
 def _parse_rows(columns: Columns, texts: list[bytes]) -> Block:
     """Images, labels and usage of rows. Raises ValueError that says what is wrong in the first."""
-    pixels, labels, usages = [], [], []
+    pixels, labels, usages, votes = [], [], [], []
     for text in texts:
         fields = dialects.split_row(text, columns)
         pixels.append(b" ".join(fields[columns.pixels]))
@@ -190,12 +200,15 @@ def _parse_rows(columns: Columns, texts: list[bytes]) -> Block:
             labels.append(read(fields[columns.label]))
         if columns.usage is not None:
             usages.append(dialects.read_usage(fields[columns.usage]))
+        if columns.votes:
+            votes.append(dialects.read_votes([fields[i] for i, _ in columns.votes]))
     images = _parse_pixels(pixels)
     if images is None:  # not plain: written as a list, say
         images = _parse_pixels([dialects.plain_pixels(field) for field in pixels])
     if images is None:
         images = np.array([dialects.read_pixels(field) for field in pixels])
-    return images, np.array(labels, None if columns.named else np.uint8), np.array(usages, np.uint8)
+    labels = np.array(labels, None if columns.named else np.uint8)
+    return images, labels, np.array(usages, np.uint8), np.array(votes, np.float32)
 
 
 def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
@@ -222,12 +235,13 @@ def _parse_pixels(fields: list[bytes]) -> np.ndarray | None:
 
 
 def write_csv(
-    path: Path, images, labels=None, usage=None, action_units=None, classes=CLASSES
+    path: Path, images, labels=None, usage=None, action_units=None, classes=CLASSES, votes=None
 ) -> None:
     """Write images (n, 48, 48) and what is known of them as `emotion,pixels,Usage,action_units`.
 
     labels are positions in `classes`, written as numbers if those are FER2013's, else as names;
-    usage are positions in USAGES, action_units text such as "6+12".
+    usage are positions in USAGES, action_units text such as "6+12". votes, (n, classes), are in
+    columns `votes_CLASS`.
     """
     if labels is not None and classes != CLASSES:
         labels = np.array(classes)[labels]
@@ -238,6 +252,9 @@ def write_csv(
         "Usage": None if usage is None else (USAGES[position] for position in usage),
         "action_units": action_units,
     }
+    if votes is not None:
+        for name, shares in zip(classes, votes.T, strict=True):
+            columns[f"{dialects.VOTES}{name}"] = (f"{share:.6g}" for share in shares)
     columns = {name: column for name, column in columns.items() if column is not None}
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(",".join(columns) + "\n")

@@ -48,3 +48,21 @@ def of_classes(votes: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
     names = (*CLASSES, *map(str.capitalize, OTHERS))
     first = [names.index(name) for name in classes if name in names]
     return votes[:, [*first, *(i for i in range(len(names)) if i not in first)]]
+
+
+def label_faces(faces: Faces, votes: np.ndarray) -> Faces:
+    """The faces that have a majority, with FER+'s eight classes and the votes for each.
+
+    As in the code of Barsoum et al.: a single vote for something is taken for a slip; then one
+    answer must have more than half of the votes, and be neither unknown nor NF. votes: (n, 10).
+    """
+    classes = (*CLASSES, "Contempt")
+    votes = np.where(votes > 1, votes, 0)
+    label = votes.argmax(axis=1)
+    clear = (2 * votes.max(axis=1) > votes.sum(axis=1)) & (label < len(classes))
+    known = votes[clear, : len(classes)]
+    return faces.take(clear)._replace(
+        labels=label[clear].astype(np.uint8),
+        classes=classes,
+        votes=(known / known.sum(axis=1, keepdims=True)).astype(np.float32),
+    )

@@ -55,6 +55,7 @@ class Split(NamedTuple):
     faces: Faces
     training: np.ndarray  # int64 (n,), row numbers
     validation: np.ndarray  # int64 (m,)
+    votes: bool = False  # train on `faces.votes` in place of the labels
 
 
 def check_name(name: str) -> None:
@@ -218,7 +219,8 @@ def fit(state: TrainingState, split: Split, augment=None) -> None:
     if state.is_over():
         return
     run, devices, rows = state.run, state.devices, split.training
-    images, targets = split.faces.images[rows], one_hot(split.faces, rows)
+    images = split.faces.images[rows]
+    targets = split.faces.votes[rows] if split.votes else one_hot(split.faces, rows)
     epochs = range(len(state.history), run.epochs)
     how = (run.batch_size, run.seed, epochs, augment, devices)
     try:
@@ -276,7 +278,7 @@ def summarize(state: TrainingState, faces: int) -> dict:
 
 def describe(split: Split) -> dict:
     """How the rows were split, and which: what an analysis finds the held-out rows by."""
-    faces, training, validation = split
+    faces, training, validation, _ = split
     public = np.array_equal(splits.rows_of_usage(faces, "PublicTest"), validation)
     return {
         "method": "all of Training but the images of PublicTest, which is the validation"
