@@ -31,11 +31,11 @@ import utils
 from toolbox.analysis import saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
-from toolbox.dataset.image_folder import files_below
-from toolbox.dataset.pictures import PICTURES, open_picture
+from toolbox.dataset.pictures import open_picture
 from toolbox.engine import keras
 from toolbox.photos import drawing, face_finder, readings, video
-from toolbox.photos.readings import Findings, Reading
+from toolbox.photos.findings import Findings, list_files
+from toolbox.photos.readings import Reading
 from toolbox.photos.tracking import Tracker
 from utils import InputError
 
@@ -82,21 +82,6 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
-    """The files that are named, and the pictures and videos in folders, but none of `out`."""
-    files = []
-    for path in inputs:
-        if path.is_dir():
-            known = [f for f in files_below(path) if f.suffix.lower() in PICTURES + video.VIDEOS]
-            files += [file for file in known if out.resolve() not in file.resolve().parents]
-        else:
-            files.append(path)
-    if not files:
-        named = " ".join(map(str, inputs))
-        raise InputError(f"{named} holds no picture or video; name one, or a folder of them")
-    return files
-
-
 def follow(args: Args, stream, read: Callable) -> Iterator[tuple[video.Frame, list[Reading]]]:
     """The frames of a video or webcam, with faces that keep their numbers."""
     tracker, live = Tracker(args.smooth), args.webcam is not None
@@ -140,7 +125,8 @@ def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Find
         finally:
             writer.close()
         if not done:
-            raise InputError(f"{path} has no frame between those --seconds")
+            none = InputError(f"{path} has no frame between those --seconds")
+            raise KeyboardInterrupt if stopped else none
 
     utils.atomic_write(target, write)
     print(f"{path}: {done:,} frames, {done / (time.perf_counter() - began):.0f} per second")
@@ -175,7 +161,7 @@ def read_all(args: Args, files: list[Path], out: Path, read: Callable, findings:
             findings.rows.append({"file": path.as_posix(), "doubt": "not readable"})
 
 
-def save(args: Args, out: Path, classifier: Classifier, findings: Findings) -> dict:
+def save(args: Args, out: Path, classifier: Classifier, findings: Findings, stopped: bool) -> dict:
     """Write the table, the contact sheet, the timelines and the record; returns the record."""
     table = findings.table()
     utils.write_text(out / "faces.csv", table.to_csv(index=False))
@@ -191,14 +177,9 @@ def save(args: Args, out: Path, classifier: Classifier, findings: Findings) -> d
             rows, findings.names, f"{classifier.name} on {Path(file).name}"
         )
         utils.save_figure(figure, out / findings.new_file(Path(file), "_timeline.png"))
-    counts = {
-        "files": int(table["file"].nunique()),
-        "faces": len(faces),
-        "without_face": int((table["doubt"] == "no face found").sum()),
-        "doubtful": int((faces["doubt"] != "").sum()),
-        "expressions": faces["expression"].value_counts().to_dict(),
-    }
-    record = utils.provenance(args) | {"model": classifier.name, "note": NOTE} | counts
+    counts = findings.summary()
+    record = utils.provenance(args) | {"model": classifier.name, "note": NOTE, "stopped": stopped}
+    record |= counts
     record["arguments"]["seconds"] = [s if math.isfinite(s) else None for s in args.seconds]
     utils.write_json(out / "faces.json", record)
     print(
@@ -267,7 +248,7 @@ def main(args: Args) -> dict:
         read_all(args, files, out, read, findings)
     except KeyboardInterrupt:
         stopped = True
-    record = save(args, out, classifier, findings)
+    record = save(args, out, classifier, findings, stopped)
     if stopped:
         raise KeyboardInterrupt
     return record

@@ -1,11 +1,9 @@
 """What a model says of the faces in a picture, as rows of a table."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from toolbox.analysis import adapter
@@ -86,36 +84,3 @@ def as_row(reading: Reading, names: tuple[str, ...]) -> dict:
         **dict(zip(names, np.round(probabilities, 4), strict=True)),
         "doubt": "; ".join(reading.doubts()),
     }
-
-
-class Findings(NamedTuple):
-    """What one run found, in order. It grows, so that an interrupted run has what it found."""
-
-    names: tuple[str, ...]  # of the classes
-    rows: list[dict]  # of faces.csv
-    faces: list[tuple[int, Reading]]  # row, the first is 1, and what was read
-    files: list[str]  # names of what was written
-
-    def add(self, path: Path, found: list[Reading], when: tuple[int, float] | None = None) -> None:
-        """Take in the faces of a picture, or of a video's frame. when: its number, seconds."""
-        frame, seconds = when or (None, None)
-        place = {"file": path.as_posix(), "frame": frame, "seconds": seconds}
-        rows = [as_row(reading, self.names) for reading in found] or [{"doubt": "no face found"}]
-        self.faces.extend(enumerate(found, len(self.rows) + 1))
-        self.rows.extend(place | row for row in rows)
-
-    def new_file(self, path: Path, ending: str) -> str:
-        """A name for what is made from `path`, unlike those of other inputs."""
-        name, number = path.stem + ending, 1
-        while name in self.files:
-            number += 1
-            name = f"{path.stem}_{number}{ending}"
-        self.files.append(name)
-        return name
-
-    def table(self) -> pd.DataFrame:
-        """faces.csv. Lengths are in pixels, the roll in degrees."""
-        place = ["file", "frame", "seconds", "face", "left", "top", "width", "height"]
-        columns = [*place, "score", "roll", "size", "expression", *self.names, "doubt"]
-        table = pd.DataFrame(self.rows, columns=columns)
-        return table.astype({"frame": "Int64", "face": "Int64"}).round({"seconds": 3})

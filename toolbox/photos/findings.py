@@ -1,0 +1,72 @@
+"""What goes into predict.py and what comes out: the files to read, the table of their faces."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from toolbox.dataset.image_folder import files_below
+from toolbox.dataset.pictures import PICTURES
+from toolbox.files import InputError
+from toolbox.photos.readings import Reading, as_row
+from toolbox.photos.video import VIDEOS
+
+
+def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
+    """The files that are named, and the pictures and videos in folders, but none of `out`."""
+    files = []
+    for path in inputs:
+        if path.is_dir():
+            known = [f for f in files_below(path) if f.suffix.lower() in PICTURES + VIDEOS]
+            files += [file for file in known if out.resolve() not in file.resolve().parents]
+        else:
+            files.append(path)
+    if not files:
+        named = " ".join(map(str, inputs))
+        raise InputError(f"{named} holds no picture or video; name one, or a folder of them")
+    return files
+
+
+class Findings(NamedTuple):
+    """What one run found, in order. It grows, so that an interrupted run has what it found."""
+
+    names: tuple[str, ...]  # of the classes
+    rows: list[dict]  # of faces.csv
+    faces: list[tuple[int, Reading]]  # row, the first is 1, and what was read
+    files: list[str]  # names of what was written
+
+    def add(self, path: Path, found: list[Reading], when: tuple[int, float] | None = None) -> None:
+        """Take in the faces of a picture, or of a video's frame. when: its number, seconds."""
+        frame, seconds = when or (None, None)
+        place = {"file": path.as_posix(), "frame": frame, "seconds": seconds}
+        rows = [as_row(reading, self.names) for reading in found] or [{"doubt": "no face found"}]
+        self.faces.extend(enumerate(found, len(self.rows) + 1))
+        self.rows.extend(place | row for row in rows)
+
+    def new_file(self, path: Path, ending: str) -> str:
+        """A name for what is made from `path`, unlike those of other inputs."""
+        name, number = path.stem + ending, 1
+        while name in self.files:
+            number += 1
+            name = f"{path.stem}_{number}{ending}"
+        self.files.append(name)
+        return name
+
+    def table(self) -> pd.DataFrame:
+        """faces.csv. Lengths are in pixels, the roll in degrees."""
+        place = ["file", "frame", "seconds", "face", "left", "top", "width", "height"]
+        columns = [*place, "score", "roll", "size", "expression", *self.names, "doubt"]
+        table = pd.DataFrame(self.rows, columns=columns)
+        return table.astype({"frame": "Int64", "face": "Int64"}).round({"seconds": 3})
+
+    def summary(self) -> dict:
+        """Counts for the record."""
+        table = self.table()
+        faces = table.dropna(subset="expression")
+        return {
+            "files": int(table["file"].nunique()),
+            "faces": len(faces),
+            "without_face": int((table["doubt"] == "no face found").sum()),
+            "doubtful": int((faces["doubt"] != "").sum()),
+            "expressions": faces["expression"].value_counts().to_dict(),
+        }
