@@ -8,7 +8,8 @@
     python prepare_data.py --ferplus fer2013new.csv             # FER+'s labels: data/ferplus.csv
     python prepare_data.py --synthetic                          # no FER2013 yet: draw faces
 
-Which tables and folders it reads: data/README.md. Expect 10 seconds for a CSV, a minute for images.
+Which tables and folders it reads: data/README.md. Expect half a minute for a CSV, one more for
+images. Beside the CSV it writes NAME_issues.csv: toolbox/dataset/issues.py says what is in it.
 
 Synthetic faces (data/synthetic_faces.csv, figures/sample/synthetic_faces.png) take ten seconds. On
 held-out ones expect about 80 % from a small CNN and 40 % from an MLP; 8 % of the labels are wrong
@@ -24,6 +25,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import tyro
+from PIL import Image
 
 import utils
 from toolbox.dataset import (
@@ -32,9 +34,12 @@ from toolbox.dataset import (
     fer2013_csv,
     ferplus,
     image_folder,
+    issues,
     splits,
     synthetic_faces,
 )
+from toolbox.dataset.pictures import PICTURES
+from toolbox.photos import face_finder
 from utils import USAGES, Faces, InputError
 
 LIMITS = {"count": (1, 1_000_000), "seed": (0, 2**32 - 1)}
@@ -46,8 +51,10 @@ class Args:
     """CSV (plain, compressed or in an archive), image folder, or archive of an image folder"""
     kaggle: str = ""
     """instead of a source, the OWNER/NAME of a data set to download with kagglehub"""
-    numbering: Literal["fer2013", "affectnet", "rafdb", "ferplus"] = "fer2013"
+    numbering: Literal["fer2013", "affectnet", "rafdb", "ferplus", "ckplus"] = "fer2013"
     """whose numbers an image folder's classes have, if they are not names"""
+    find_faces: bool = False
+    """cut the largest face out of each image, for images that a face does not fill"""
     ferplus: Path | None = None
     """FER+'s fer2013new.csv, whose votes become the labels of the source, or of data/fer2013.csv"""
     synthetic: bool = False
@@ -90,18 +97,34 @@ def find(source: Path, scratch: Path) -> Path:
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(image_folder.IMAGES)
+    return name.lower().endswith(PICTURES)
 
 
-def read(source: Path, numbering: str) -> Faces:
+def find_by_yunet() -> image_folder.Find:
+    """A function that cuts the largest face out of a picture. Raises InputError without OpenCV."""
+    detector = face_finder.load_detector()
+
+    def find(picture: Image.Image) -> np.ndarray | None:
+        found = face_finder.find_faces(detector, np.asarray(picture.convert("RGB")))
+        if not found:
+            return None
+        face, grey = max(found, key=lambda face: face.box[3]), np.asarray(picture.convert("L"))
+        return face_finder.cut_out(grey, face, face_finder.VIEWS[:1])[0]
+
+    return find
+
+
+def read(source: Path, numbering: str, find_faces: bool = False) -> Faces:
     """The faces of a CSV, an image folder or an archive; leaves no cache beside it."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             found = find(source, Path(scratch))
             if found.is_dir():
-                return image_folder.read_image_folder(found, numbering)
-            if numbering != class_folders.USUAL:
-                raise InputError(f"--numbering is for image folders; {source} is a table")
+                find_face = find_by_yunet() if find_faces else None
+                return image_folder.read_image_folder(found, numbering, find_face)
+            if numbering != class_folders.USUAL or find_faces:
+                flag = "--find-faces" if find_faces else "--numbering"
+                raise InputError(f"{flag} is for image folders; {source} is a table")
             return Faces(found, "", *fer2013_csv.parse_csv(found))
         except InputError as error:
             raise InputError(str(error).replace(scratch, str(source))) from None
@@ -137,7 +160,7 @@ def describe(faces: Faces) -> str:
         shared = np.isin(group[other_rows], group[rows])
         also = other_rows[shared], rows[np.isin(group[rows], group[other_rows])]
         lines.append(f"{other}: {shared.sum():,} rows are in {name} too{conflicts(*also)}")
-    blank = int((faces.images.std(axis=(1, 2)) < 1).sum())
+    blank = int(issues.is_blank(faces.images).sum())
     lines.append(f"blank images (standard deviation below 1): {blank:,}")
     if "Test" in by_split:
         lines.append("Usage Test: PublicTest and PrivateTest are merged and cannot be told apart")
@@ -198,7 +221,7 @@ def main(args: Args) -> dict:
     if output.is_file() and not (args.overwrite or args.report_only):
         raise InputError(f"{output} exists; add --overwrite to replace it, or --report-only")
     source = download(args.kaggle) if args.kaggle else args.source
-    faces = read(source, args.numbering)
+    faces = read(source, args.numbering, args.find_faces)
     if faces.synthetic:
         raise InputError(f"{source} holds synthetic faces; give it to the scripts with --data")
     rows = len(faces.images)
@@ -211,10 +234,16 @@ def main(args: Args) -> dict:
         dropped = kept - len(faces.images)
         print(f"left out {dropped:,} Training rows that are in a test split too")
     if not args.report_only:
-        utils.refuse_overwriting([source, faces.path, args.ferplus], [output])
+        listed = output.with_name(f"{output.name.split('.')[0]}_issues.csv")
+        utils.refuse_overwriting([source, faces.path, args.ferplus], [output, listed])
         columns = faces.images, faces.labels, faces.usage, None, faces.classes, faces.votes
         utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *columns))
         print(f"wrote {output}, {len(faces.images):,} rows")
+        found = issues.find_issues(faces)
+        utils.write_text(listed, found.to_csv(index=False))
+        counts = found["issue"].value_counts()
+        told = ", ".join(f"{count:,} {issue}" for issue, count in counts.items()) or "none"
+        print(f"wrote {listed}, issues row by row: {told}")
     return {"rows_read": rows, "rows_written": 0 if args.report_only else len(faces.images)}
 
 

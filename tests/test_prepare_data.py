@@ -9,14 +9,17 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_faces
 from PIL import Image
+from skimage import data
 
 import prepare_data
 from toolbox.dataset import archives, fer2013_csv, synthetic_faces
 from toolbox.dataset.faces import USAGES
 from toolbox.files import InputError
+from toolbox.photos import face_finder
 
 IMAGES, LABELS, USAGE = make_faces(84)
 NAMES = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
@@ -157,24 +160,16 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 def broken_folder(folder: Path, kind: str) -> None:
     image_folder(folder, named=False)
     face = Image.fromarray(IMAGES[0])
-    if kind == "class":
-        (folder / "train" / "bored").mkdir()
-        face.save(folder / "train" / "bored" / "1.png")
-    elif kind == "size":
-        face.resize((64, 64)).save(folder / "train" / "sad" / "big.png")
+    if kind == "split":
+        face.save(folder / "train" / "1.png")
     elif kind == "damaged":
         (folder / "train" / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     elif kind == "text":
         (folder / "train" / "sad" / "bad.jpg").write_text("not an image")
-    elif kind == "gif":
-        face.save(folder / "train" / "sad" / "moving.gif")
     elif kind == "pipe":
         os.mkfifo(folder / "train" / "sad" / "pipe.png")
     elif kind == "link to itself":
         (folder / "train" / "sad" / "loop.png").symlink_to("loop.png")
-    elif kind == "contempt":
-        (folder / "train" / "contempt").mkdir()
-        face.save(folder / "train" / "contempt" / "1.png")
     elif kind == "eighth number":
         (folder / "train" / "7").mkdir()
         face.save(folder / "train" / "7" / "1.png")
@@ -186,15 +181,12 @@ def broken_folder(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("class", "`bored` is not one of angry, disgust"),
+        ("split", "folder `train` names no class; rename it, or move it away"),
         ("eighth number", "`7` is none of the numbers 0..6 of fer2013; give --numbering affectnet"),
-        ("contempt", "`contempt` is contempt, which is none of FER2013's seven classes; move it"),
         ("pipe", "pipe.png is not a regular file"),
         ("link to itself", "loop.png does not exist"),
-        ("size", "is 64 x 64, not 48 x 48"),
         ("damaged", "bad.png is not a readable picture (unknown format)"),
         ("text", "bad.jpg is not a readable picture (unknown format)"),
-        ("gif", "moving.gif is none of .png"),
         ("stray", "is outside of train/ and test/"),
     ],
 )
@@ -273,12 +265,67 @@ def test_numbered_folders_in_the_order_of_their_data_set(
 
 
 def test_a_numbering_does_not_hide_what_cannot_be_read(tmp_path):
-    source = image_folder(tmp_path / "archive", named=True, classes="6541237")
-    with pytest.raises(InputError, match="`7` is contempt in the order of affectnet"):
+    source = image_folder(tmp_path / "archive", named=True, classes="6541238")
+    with pytest.raises(InputError, match=r"`8` is none of the numbers 0\.\.7 of affectnet"):
         prepare(source, tmp_path / "out.csv", numbering="affectnet")
     fer2013_csv.write_csv(tmp_path / "faces.csv", IMAGES, LABELS, USAGE)
     with pytest.raises(InputError, match="--numbering is for image folders"):
         prepare(tmp_path / "faces.csv", tmp_path / "out.csv", numbering="rafdb")
+
+
+def test_any_set_of_classes_sizes_and_colours(tmp_path, capsys):
+    """CK+48's contempt, colour and other sizes, and JAFFE's file names."""
+    source = tmp_path / "others"
+    for name, size, colour in (
+        *((f"{folder}/1.png", 48, "L") for folder in ("contempt", "anger", "happy")),
+        *(
+            ("contempt/2.jpg", 100, "RGB"),
+            ("KA.AN1.39.tiff", 256, "L"),
+            ("YM.NE12.3.tiff", 256, "L"),
+        ),
+    ):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        face = Image.fromarray(IMAGES[0]).resize((size, size), Image.NEAREST).convert(colour)
+        face.save(source / name)
+    (source / "LICENSE").write_text("text")
+    images, labels, usage, _, classes, _ = prepare(source, tmp_path / "out.csv")
+    assert classes == ("Angry", "Happy", "Neutral", "Contempt") and usage is None
+    assert sorted(labels) == [0, 0, 1, 2, 3, 3] and len(images) == 6
+    told = "converted: 3 of 6 images that are not 48 x 48, most of them of 256 x 256"
+    assert told in capsys.readouterr().out
+    face.save(source / "1.png")
+    with pytest.raises(InputError, match=r"1\.png: it is in no folder that names its class"):
+        prepare(source, tmp_path / "out.csv", overwrite=True)
+
+
+def test_the_largest_face_is_cut_out_of_a_photo(tmp_path, capsys):
+    for name, picture in (("happy/1.png", data.astronaut()), ("sad/2.png", data.page())):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "photos" / name)
+    images, *_ = prepare(tmp_path / "photos", tmp_path / "out.csv", find_faces=True)
+    expected = face_finder.read_face(tmp_path / "photos" / "happy" / "1.png").image
+    np.testing.assert_array_equal(images[0], expected)
+    assert "found a face in 1 of 2 images" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--find-faces is for image folders"):
+        prepare(tmp_path / "out.csv", tmp_path / "b.csv", find_faces=True)
+
+
+def test_issues_are_listed_row_by_row(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (8, 6, 6)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+    images[[2, 5]] = images[0]
+    images[3] = 7
+    images[6] = np.clip(images[1] * 0.8 + rng.normal(10, 5, (48, 48)), 0, 255)  # darker, noisy
+    labels, usage = np.array([0, 1, 0, 2, 3, 4, 1, 5]), np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    fer2013_csv.write_csv(tmp_path / "in.csv", images, labels, usage)
+    prepare(tmp_path / "in.csv", tmp_path / "out.csv")
+    found = pd.read_csv(tmp_path / "out_issues.csv", keep_default_na=False)
+    assert found.drop(columns=["usage", "other_usage"]).to_numpy().tolist() == [
+        [0, "conflicting label", 5], [0, "in another split", 5],
+        [2, "conflicting label", 5], [2, "copy", 0], [2, "in another split", 5], [3, "blank", -1],
+        [5, "conflicting label", 0], [5, "in another split", 0], [6, "near-copy", 1],
+    ]  # fmt: skip
+    assert found["other_usage"].tolist()[4:7] == ["PublicTest", "", "Training"]
 
 
 @pytest.mark.parametrize("kind", ["tar.gz of a table", "tar.gz of images"])

@@ -1,47 +1,51 @@
-"""Which class a folder of images is of: by its name, or by its number in some data set's order."""
+"""Which class an image is of: by its folder's name, or number, or by its own name."""
 
-from toolbox.dataset.classes import SPELLINGS
+import re
+
+from toolbox.dataset.classes import class_name
+from toolbox.dataset.dialects import SPLIT_NAMES
 from toolbox.dataset.faces import CLASSES
 
-NAMES = {name: label for label, names in enumerate(SPELLINGS) for name in names}
-CONTEMPT = "contempt"  # of other data sets
 USUAL = "fer2013"
 NUMBERINGS = {  # the first number, and what it and the next ones stand for
-    USUAL: (0, tuple(names[0] for names in SPELLINGS)),
+    USUAL: (0, CLASSES),
     "affectnet": (
         0,
-        ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", CONTEMPT),
+        ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Angry", "Contempt"),
     ),
-    "rafdb": (1, ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")),
+    "rafdb": (1, ("Surprise", "Fear", "Disgust", "Happy", "Sad", "Angry", "Neutral")),
     "ferplus": (
         0,
-        ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", CONTEMPT),
+        ("Neutral", "Happy", "Surprise", "Sad", "Angry", "Disgust", "Fear", "Contempt"),
+    ),
+    "ckplus": (
+        0,
+        ("Neutral", "Angry", "Contempt", "Disgust", "Fear", "Happy", "Sad", "Surprise"),
     ),
 }
+JAFFE = re.compile(r"[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d*\.\d+\.\w+")  # KA.AN1.39.tiff
+BY_LETTERS = {name[:2].upper(): name for name in CLASSES}
 
 
-def class_of(folder: str, numbering: str = USUAL) -> int | None:
-    """The position in CLASSES of what a folder of that name holds; None if it is none of them."""
-    return NAMES.get(_name_of(folder, numbering))
-
-
-def _name_of(folder: str, numbering: str) -> str:
+def class_of(folder: str, file: str, numbering: str = USUAL) -> str | None:
+    """The `class_name` of an image; None if neither its file nor its folder tells."""
+    if match := JAFFE.fullmatch(file):
+        return BY_LETTERS[match[1]]
     first, names = NUMBERINGS[numbering]
-    numbers = {str(number): name for number, name in enumerate(names, first)}
-    return numbers.get(folder, folder).lower()
+    if folder.isdecimal():
+        return dict(enumerate(names, first)).get(int(folder))
+    try:
+        return None if folder.lower() in SPLIT_NAMES else class_name(folder.replace("_", " "))
+    except ValueError:
+        return None
 
 
 def why_none(folder: str, numbering: str = USUAL) -> str:
     """Why `class_of` knows no class, and what to do."""
-    if _name_of(folder, numbering) == CONTEMPT:
-        where = f" in the order of {numbering}" if folder.isdecimal() else ""
-        return (
-            f"folder `{folder}` is contempt{where}, which is none of FER2013's seven classes; "
-            "move it away to read the others"
-        )
+    if not folder:
+        return "it is in no folder that names its class; move it to one"
     if not folder.isdecimal():
-        known = ", ".join(names[0] for names in SPELLINGS)
-        return f"folder `{folder}` is not one of {known}; rename it to one, or move it away"
+        return f"folder `{folder}` names no class; rename it, or move it away"
     first, names = NUMBERINGS[numbering]
     return (
         f"folder `{folder}` is none of the numbers {first}..{first + len(names) - 1} of "
@@ -52,8 +56,7 @@ def why_none(folder: str, numbering: str = USUAL) -> str:
 def in_words(numbering: str) -> str:
     """What numbers are taken for."""
     first, names = NUMBERINGS[numbering]
-    classes = ((number, class_of(name)) for number, name in enumerate(names, first))
-    order = ", ".join(f"{n} {CONTEMPT if c is None else CLASSES[c]}" for n, c in classes)
+    order = ", ".join(f"{number} {name}" for number, name in enumerate(names, first))
     return (
         f"folders with numbers are read in the order of {numbering}: {order}; "
         f"if that is wrong: --numbering {_others(numbering)}"
