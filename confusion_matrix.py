@@ -20,13 +20,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import tyro
-from matplotlib.figure import Figure
-from sklearn.metrics import classification_report
 
 import utils
 from toolbox.analysis import in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
+from toolbox.late import Figure
 from utils import InputError
 
 PAIRS, ERRORS_PER_PAIR = 6, 6  # in the figure of errors
@@ -63,7 +62,7 @@ def class_report(
     labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], as_text: bool
 ) -> str | dict:
     """scikit-learn's report of all classes, as the homework prints it or as a dict."""
-    return classification_report(
+    return metrics.metrics.classification_report(
         labels,
         predicted,
         labels=np.arange(len(classes)),

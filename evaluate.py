@@ -23,13 +23,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import tyro
-from matplotlib.figure import Figure
 
 import utils
 from toolbox.analysis import calibration, crowd, in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subjects
 from toolbox.dataset import ferplus
+from toolbox.late import Figure
 from utils import SIDE, Faces, InputError
 
 LEAST_FACES = 20  # different ones, to fit a temperature on half of them

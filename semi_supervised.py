@@ -20,6 +20,8 @@ figures/semi_supervised/; RUN tells its settings. Table and figures are made fro
 A finished run is not trained again; an interrupted one resumes when you repeat the command.
 """
 
+from __future__ import annotations
+
 import functools
 import sys
 from dataclasses import dataclass

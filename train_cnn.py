@@ -14,6 +14,8 @@ epochs for 62 %.
 An interrupted run resumes when you repeat the command. Figure: figures/NAME/history.png.
 """
 
+from __future__ import annotations
+
 import functools
 import sys
 from dataclasses import dataclass, replace
@@ -27,7 +29,6 @@ from toolbox.dataset import splits
 from toolbox.engine import keras, layers, tf
 from toolbox.training import devices, fit, precision
 from toolbox.training.augmentation import random_affine, random_erasing
-from toolbox.training.batch_norm import FusedBatchNormalization
 from toolbox.training.run_records import Run
 from toolbox.training.schedules import one_cycle
 from toolbox.training.whitening import whitening_filters
@@ -150,6 +151,8 @@ def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
 
 def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
     """Convolution and batch norm, which settles faster than Keras's."""
+    from toolbox.training.batch_norm import FusedBatchNormalization  # which needs Keras at once
+
     options = {"padding": "same", "use_bias": False, "name": f"conv_{name}"}
     x = layers.Conv2D(channels, size, stride, **options)(x)
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
@@ -217,7 +220,7 @@ def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
         steps = args.epochs * steps_per_epoch
         optimizer = one_cycle(steps, args.learning_rate, args.weight_decay, args.warmup)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.JIT_COMPILE)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return model
 
 

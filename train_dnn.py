@@ -12,17 +12,19 @@ An interrupted run resumes when you repeat the command. Figures: figures/dnn/his
 figures/dnn/versus_CNN.png with the two histories side by side.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import tyro
-from matplotlib.figure import Figure
 
 import utils
 from toolbox import files
 from toolbox.dataset import splits
 from toolbox.engine import keras, layers
+from toolbox.late import Figure
 from toolbox.training import fit
 from toolbox.training.run_records import Run, read_run
 
@@ -176,7 +178,7 @@ def train(args: Args, faces: utils.Faces) -> dict:
     model = build_dnn(args.width, args.dropout, args.rescale, len(faces.classes))
     optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
     loss = "categorical_crossentropy"
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.JIT_COMPILE)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return fit.train(model, split, run, utils.provenance(args, faces))
 
 

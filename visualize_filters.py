@@ -21,7 +21,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import tyro
-from matplotlib.figure import Figure
 
 import utils
 from toolbox.analysis import activation_maximization as maximization
@@ -30,6 +29,7 @@ from toolbox.analysis.filter_layers import choose_layers, crop, field_box
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
 from toolbox.analysis.subject import Subject, open_subject
+from toolbox.late import Figure
 from toolbox.photos.face_finder import read_face
 from utils import InputError
 

@@ -1,11 +1,13 @@
 """TensorFlow's messages: none on the way in, unless they say why a GPU is not used."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
+from test_house import SCRIPTS
 
 FIRST_STEP = """
 from toolbox.engine import tf
@@ -44,7 +46,7 @@ def test_only_an_unusable_gpu_is_worth_a_message(gpu, tmp_path):
 
 
 def test_a_missing_backend_ends_in_one_line():
-    done = run("import toolbox.engine", KERAS_BACKEND="nonesuch")
+    done = run("from toolbox.engine import keras; keras.Model", KERAS_BACKEND="nonesuch")
     assert done.returncode == 1
     assert done.stderr.startswith("error: KERAS_BACKEND=nonesuch: ")
     assert done.stderr.count("\n") == 1
@@ -52,3 +54,25 @@ def test_a_missing_backend_ends_in_one_line():
 
 def test_closed_standard_error_is_no_obstacle():
     assert run(f"import os; os.close(2)\n{FIRST_STEP}").stdout.endswith("ran\n")
+
+
+ALL_FLAGS = """
+import pathlib, runpy, sys
+for script in sorted(pathlib.Path(".").glob("*.py")):
+    for flag in [] if script.name == "utils.py" else ["--help", "--nonesuch"]:
+        sys.argv = [script.name, flag]
+        try:
+            runpy.run_path(script.name, run_name="__main__")
+        except SystemExit as end:
+            print(script.name, flag, end.code, file=sys.stderr)
+heavy = {"tensorflow", "keras", "matplotlib", "scipy", "sklearn"}
+print(heavy & set(sys.modules), file=sys.stderr)
+"""
+
+
+def test_flags_are_read_before_heavy_packages_are_imported():
+    *ends, heavy = run(ALL_FLAGS).stderr.strip().splitlines()
+    ends = [line for line in ends if re.match(r"\w+\.py --", line)]
+    assert len(ends) == 2 * len(SCRIPTS)
+    assert all(line.split()[2] == ("0" if "--help" in line else "2") for line in ends), ends
+    assert heavy == "set()"

@@ -1,12 +1,17 @@
-"""Keras and TensorFlow, imported without the lines that TensorFlow's C++ prints on the way.
+"""Keras and TensorFlow, imported when first used, without the lines that C++ prints on the way.
 
     from toolbox.engine import keras, layers, tf
+
+At import time nothing may use them: classes that inherit from Keras are in modules imported late,
+and `from __future__ import annotations` keeps annotations unevaluated.
 
 None of TensorFlow's settings silences those lines, so standard error is held back meanwhile. What
 they say of a GPU is shown after all if this machine has one that TensorFlow cannot use.
 """
 
 import contextlib
+import functools
+import importlib
 import os
 import re
 import shutil
@@ -14,7 +19,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from toolbox.late import Late
 
 # Where a GPU of NVIDIA shows: Linux and its containers, the driver, Windows' Linux.
 GPU_FILES = ("dev/nvidia[0-9]*", "proc/driver/nvidia/gpus/*", "usr/lib/wsl/lib/libcuda.so*")
@@ -57,24 +64,37 @@ def lines_about_gpus(log: str) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-if not has_nvidia_gpu():  # what is left to say, such as which kernel is not used, helps nobody
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _stderr_held_back() as log:
-    try:
-        import tensorflow as tf
+@functools.cache
+def _start() -> None:
+    """Import both. Ends the process in one line if KERAS_BACKEND cannot be had."""
+    if not has_nvidia_gpu():  # what is left to say, such as which kernel is not used, helps nobody
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _stderr_held_back() as log:
+        try:
+            import tensorflow
 
-        unused_gpu = not tf.config.list_physical_devices("GPU") and has_nvidia_gpu()
-        import keras
-        from keras import layers
-    except (ImportError, ValueError) as error:
-        if "KERAS_BACKEND" not in os.environ:
-            raise
-        sys.exit(f"error: KERAS_BACKEND={os.environ['KERAS_BACKEND']}: {error}")
-    log.seek(0)
-    told = lines_about_gpus(log.read().decode("utf-8", "replace")) if unused_gpu else []
-if told:
-    print("TensorFlow cannot use this machine's GPU:", *told, sep="\n  ", file=sys.stderr)
-# Models of one run are each traced once; TensorFlow takes that for one that is traced anew.
-tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.msg)
+            unused_gpu = not tensorflow.config.list_physical_devices("GPU") and has_nvidia_gpu()
+            importlib.import_module("keras")
+        except (ImportError, ValueError) as error:
+            if "KERAS_BACKEND" not in os.environ:
+                raise
+            sys.exit(f"error: KERAS_BACKEND={os.environ['KERAS_BACKEND']}: {error}")
+        log.seek(0)
+        told = lines_about_gpus(log.read().decode("utf-8", "replace")) if unused_gpu else []
+    if told:
+        print("TensorFlow cannot use this machine's GPU:", *told, sep="\n  ", file=sys.stderr)
+    # Models of one run are each traced once; TensorFlow takes that for one that is traced anew.
+    logger = tensorflow.get_logger()
+    logger.addFilter(lambda record: "triggered tf.function retracing" not in record.msg)
+
+
+if TYPE_CHECKING:  # so that editors know them
+    import keras
+    import tensorflow as tf
+    from keras import layers
+else:
+    keras = Late("keras", before=_start)
+    layers = Late("keras.layers", before=_start)
+    tf = Late("tensorflow", before=_start)
 
 __all__ = ["keras", "layers", "tf"]

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.figure import Figure
+from toolbox.late import Figure
 
 
 class InputError(ValueError):

@@ -63,7 +63,7 @@ def test_layers_of_nested_models_are_named_and_recorded():
 def test_separable_and_depthwise_convolutions_count():
     kinds = [layers.Conv2D(3, 3), layers.SeparableConv2D(3, 3), layers.DepthwiseConv2D(3)]
     model = sequential((48, 48, 1), *kinds, layers.Flatten(), layers.Dense(7))
-    assert convolutions(model) == kinds
+    assert [layer for _, layer in convolutions(model)] == kinds
     assert last_feature_maps(model) is kinds[-1]
 
 

@@ -8,6 +8,8 @@ image's Fourier coefficients, scaled like the spectrum of natural images, and ea
 image slightly shifted, rotated and zoomed (C. Olah et al., "Feature visualization", Distill 2017).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,5 +1,7 @@
 """Make a Keras classifier of expressions, whoever built it, answer in the order of our classes."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from toolbox.analysis.model_layers import logits_model

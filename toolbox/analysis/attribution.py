@@ -7,6 +7,8 @@ left out on purpose: it shows much the same for a model of random weights (J. Ad
 "Sanity checks for saliency maps", 2018).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,8 +23,6 @@ from toolbox.files import InputError
 
 BATCH = 128
 TOLERANCE = 0.05  # completeness error of integrated gradients, relative
-FACES = tf.TensorSpec((None, SIDE, SIDE), tf.float32)
-LABELS = tf.TensorSpec((None,), tf.int64)
 
 
 class Explained(NamedTuple):
@@ -63,12 +63,13 @@ def explain(classifier: Classifier) -> Explained:
             score = class_score(scores, faces, labels)
         return kept[last], tape.gradient(score, kept[last], unconnected_gradients="zero")
 
+    given = [tf.TensorSpec((None, SIDE, SIDE), tf.float32), tf.TensorSpec((None,), tf.int64)]
     return Explained(
         classifier,
         model,
-        tf.function(scores, input_signature=[FACES]),
-        tf.function(gradient, input_signature=[FACES, LABELS]),
-        tf.function(features, input_signature=[FACES, LABELS]) if last else None,
+        tf.function(scores, input_signature=given[:1]),
+        tf.function(gradient, input_signature=given),
+        tf.function(features, input_signature=given) if last else None,
     )
 
 

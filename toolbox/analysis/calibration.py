@@ -5,9 +5,10 @@ expected calibration error, and one temperature that all logits are divided by.
 """
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import log_loss
+
+from toolbox.late import Figure, Late
+
+optimize, metrics = Late("scipy.optimize"), Late("sklearn.metrics")
 
 BINS = 15
 
@@ -26,7 +27,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         scaled = at_temperature(probabilities, np.exp(log_temperature))
         return -np.mean(np.log(np.maximum(scaled[np.arange(len(labels)), labels], 1e-300)))
 
-    return float(np.exp(minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded").x))
+    found = optimize.minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded")
+    return float(np.exp(found.x))
 
 
 def cross_fitted(
@@ -68,7 +70,7 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     classes = np.arange(probabilities.shape[1])
     return {
         "expected_calibration_error": float(np.average(gap, weights=bins["count"])),
-        "negative_log_likelihood": float(log_loss(labels, probabilities, labels=classes)),
+        "negative_log_likelihood": float(metrics.log_loss(labels, probabilities, labels=classes)),
         "brier_score": float(
             np.mean(np.sum((probabilities - (labels[:, None] == classes)) ** 2, 1))
         ),

@@ -1,8 +1,8 @@
 """A matrix as coloured cells with text in them: true classes are rows, predicted ones columns."""
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+
+from toolbox.late import AxesImage, Figure
 
 DARK = 0.55  # of the highest value: text is white from here on
 

@@ -7,18 +7,20 @@ edges of the face. A map that stays the same when the model's weights are shuffl
 model (J. Adebayo et al., "Sanity checks for saliency maps", 2018).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import sobel
-from scipy.stats import rankdata
 
 from toolbox.analysis.attribution import Explained, in_batches
 from toolbox.analysis.model_layers import named_layers
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
+from toolbox.late import Late
 
+ndimage, stats = Late("scipy.ndimage"), Late("scipy.stats")
 FRACTIONS = (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)  # closer where the curves bend
 CONTROLS = ("random", "edges")
 DEPTHS = 5  # of the randomization check
@@ -29,7 +31,7 @@ def control_maps(images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Maps that know nothing of the model: random ones, and the strength of the face's edges."""
     images = images.astype(np.float32)
     noise = np.random.default_rng(seed).random(images.shape, np.float32)
-    edges = np.hypot(sobel(images, axis=1), sobel(images, axis=2))
+    edges = np.hypot(ndimage.sobel(images, axis=1), ndimage.sobel(images, axis=2))
     return dict(zip(CONTROLS, (noise, edges), strict=True))
 
 
@@ -106,7 +108,7 @@ def score_maps(
 def rank_correlation(maps: np.ndarray, others: np.ndarray) -> float:
     """Spearman's, of the sizes of the values, averaged over the faces; NaN maps count as 0."""
     pairs = (np.abs(m).reshape(len(m), -1) for m in (maps, others))
-    a, b = (rankdata(flat, axis=1) for flat in pairs)
+    a, b = (stats.rankdata(flat, axis=1) for flat in pairs)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return float(

@@ -1,11 +1,13 @@
 """The convolutions of a model: where their filters' activations are read, and what a unit sees."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from toolbox.analysis.model_layers import CONVOLUTIONS, named_layers, record_activations, tensors
+from toolbox.analysis.model_layers import convolutions, named_layers, record_activations, tensors
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, layers
 from toolbox.files import InputError
@@ -60,7 +62,7 @@ class FilterLayer(NamedTuple):
 
 def filter_layers(model: keras.Model) -> list[FilterLayer]:
     """The convolutions of a model in order. Raises InputError if it has none."""
-    found = [(name, c) for name, c in named_layers(model) if isinstance(c, CONVOLUTIONS)]
+    found = convolutions(model)
     if not found:
         raise InputError("this model has no convolution, and so no filters to look at")
     readers = {id(t): layer for _, layer in named_layers(model) for t in tensors(layer, "input")}

@@ -1,12 +1,13 @@
 """One line when answers look as if a model was not fed what it expects, or not read as it means."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from toolbox.analysis.metrics import confusion_counts
 from toolbox.analysis.saved_models import Classifier, predict
 from toolbox.dataset.faces import CLASSES, Faces
+from toolbox.late import Late
 
+optimize = Late("scipy.optimize")
 SAMPLE = 256  # faces that the ranges are tried on: one batch
 RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 ONE_ANSWER = 0.9  # share of the answers
@@ -88,7 +89,7 @@ def better_order(classifier: Classifier, labels: np.ndarray, probabilities: np.n
     """Said if some other order of the classes makes far more answers right."""
     classes = classifier.classes
     counts = confusion_counts(labels, probabilities.argmax(axis=1), len(classes))
-    true, answer = linear_sum_assignment(-counts)
+    true, answer = optimize.linear_sum_assignment(-counts)
     best, now = counts[true, answer].sum() / len(labels), counts.trace() / len(labels)
     if best < max(now, np.bincount(labels).max() / len(labels)) + GAIN:
         return ""

@@ -1,15 +1,17 @@
 """How right a classifier is: counts, ratios, and how sure one can be of them."""
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn import metrics
+
+from toolbox.late import Late
+
+stats, metrics = Late("scipy.stats"), Late("sklearn.metrics")
 
 
 def interval(successes: int, count: int) -> list[float]:
     """Wilson's 95 % interval of a ratio; all of 0..1 where there is nothing to count."""
     if not count:
         return [0.0, 1.0]
-    low, high = binomtest(int(successes), int(count)).proportion_ci(method="wilson")
+    low, high = stats.binomtest(int(successes), int(count)).proportion_ci(method="wilson")
     return [float(low), float(high)]
 
 
@@ -68,5 +70,5 @@ def compare_models(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> 
         "other_accuracy": float(np.mean(theirs == labels)),
         "only_this_is_right": only_ours,
         "only_the_other_is_right": only_theirs,
-        "mcnemar_p": float(binomtest(only_ours, differ).pvalue) if differ else 1.0,
+        "mcnemar_p": float(stats.binomtest(only_ours, differ).pvalue) if differ else 1.0,
     }

@@ -4,6 +4,8 @@ What a file is, its content says, not its name. What cannot be read ends in one 
 is, and what to do.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import re

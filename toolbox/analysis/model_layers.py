@@ -1,12 +1,12 @@
 """Inside a Keras model: its layers, what they output, and its logits."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 from collections.abc import Iterator
 
 from toolbox.engine import keras, tf
-
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
 
 
 @contextlib.contextmanager
@@ -57,21 +57,22 @@ def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, ke
             yield prefix + layer.name, layer
 
 
-def convolutions(model: keras.Model) -> list[keras.Layer]:
-    """Its two-dimensional convolutions in order, separable and depthwise ones among them."""
-    return [layer for _, layer in named_layers(model) if isinstance(layer, CONVOLUTIONS)]
+def convolutions(model: keras.Model) -> list[tuple[str, keras.Layer]]:
+    """Its two-dimensional convolutions in order, separable and depthwise ones, by name."""
+    kinds = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
+    return [(name, layer) for name, layer in named_layers(model) if isinstance(layer, kinds)]
 
 
 def last_feature_maps(model: keras.Model) -> keras.Layer | None:
     """The last layer that outputs maps of the last convolution's size: after the batch norm,
     shortcut and nonlinearity that may follow it, before the pooling. None without a convolution.
     """
-    found = (convolutions(model) or [None])[-1]
-    size = map_sizes(found) if found else []
+    found = [layer for _, layer in convolutions(model)][-1:]
+    size = map_sizes(*found) if found else []
     for _, layer in named_layers(model):
         if size and map_sizes(layer) == size:
-            found = layer
-    return found
+            found = [layer]
+    return found[0] if found else None
 
 
 def map_sizes(layer: keras.Layer) -> list:

@@ -4,10 +4,8 @@ import textwrap
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+
+from toolbox.late import Axes, AxesImage, Figure, Rectangle
 
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
 COLUMN, ROW = 1.08, 1.25  # of a picture and the space around it, in widths of a picture

@@ -1,11 +1,9 @@
 """The figures of saliency.py: maps of single faces and of classes, and how far to trust them."""
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from toolbox.analysis import faithfulness
+from toolbox.late import Axes, Figure, Rectangle
 from toolbox.photos.face_finder import OneFace
 
 HEAT = "inferno"  # its brightness rises evenly, so colour-blind readers lose nothing

@@ -7,6 +7,8 @@ beside another model a NAME.json may say it, for example
 {"input_range": [0, 1], "classes": ["happy", "sad"]}.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path

@@ -3,10 +3,12 @@
 import hashlib
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from toolbox.dataset.faces import USAGES, Faces
 from toolbox.files import InputError
+from toolbox.late import Late
+
+model_selection = Late("sklearn.model_selection")
 
 
 def rows_of_usage(faces: Faces, usage: str) -> np.ndarray:
@@ -48,7 +50,7 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
     group = rows[first_copy(faces.images[rows])]
     pictures = np.unique(group)
     try:
-        _, held_out = train_test_split(
+        _, held_out = model_selection.train_test_split(
             pictures,
             test_size=validation_fraction,
             stratify=faces.labels[pictures],

@@ -9,9 +9,9 @@ something to learn; Disgust is close to Angry and Fear to Surprise, as on photog
 from types import SimpleNamespace
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from toolbox.dataset.faces import CLASSES
+from toolbox.late import Figure
 
 SIZE = 48
 PIXEL = 2 / SIZE  # All lengths are in half pictures: x from -1 to 1, y from -1 (top) to 1.

@@ -3,15 +3,16 @@
 import functools
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids
 from toolbox.files import plain
+from toolbox.late import Figure, Late
 from toolbox.photos.readings import Reading
+
+matplotlib = Late("matplotlib")
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#000000")

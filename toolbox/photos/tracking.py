@@ -1,9 +1,11 @@
 """Keep the numbers of faces over the frames of a video, and smooth what is said of them."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from toolbox.late import Late
 from toolbox.photos.readings import Reading
+
+optimize = Late("scipy.optimize")
 
 NEAR = 0.8  # most distance between two frames, in sizes of the face
 LOST = 1.0  # a face that is away for longer gets a new number, seconds
@@ -41,7 +43,7 @@ class Tracker:
             sizes = (new[..., 2] + old[:, 2]) / 2
             apart = np.hypot(new[..., 0] - old[:, 0], new[..., 1] - old[:, 1]) / sizes
             apart += np.abs(np.log(new[..., 2] / old[:, 2]))  # another size is another face
-            for i, j in zip(*linear_sum_assignment(np.minimum(apart, NEAR)), strict=True):
+            for i, j in zip(*optimize.linear_sum_assignment(np.minimum(apart, NEAR)), strict=True):
                 if apart[i, j] < NEAR:
                     numbers[i] = known[j]
         for i, number in enumerate(numbers):

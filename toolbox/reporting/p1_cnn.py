@@ -1,15 +1,14 @@
 """P1: the CNNs, how one of them was trained, and how accurate all are."""
 
 import pandas as pd
-from cycler import cycler
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from toolbox.files import plain
+from toolbox.late import Figure, Late, ticker
 from toolbox.reporting import homework
 from toolbox.reporting.markdown import Missing, bullets, percent, table
 from toolbox.reporting.records import Records, Run
 
+cycler = Late("cycler", "cycler")
 FIRST = ("homework", "homework_no_augment", "fast")  # the first of these is described
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito's
 HEADER = [
@@ -143,13 +142,13 @@ def plot_accuracy_by_time(histories: dict[str, pd.DataFrame], synthetic: bool) -
             label = f"the homework, after {homework.CNN['epochs']} epochs"
             axes.axhline(100 * homework.CNN["validation"], color="0.4", ls=":", label=label)
         if len(histories) == 1:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=unit == "epoch"))
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=unit == "epoch"))
             axes.set_xlim(left=0)
         else:
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(ticker.NullLocator())
+        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
         axes.set_xlabel(unit)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("validation accuracy, %")

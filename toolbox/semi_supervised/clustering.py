@@ -3,15 +3,18 @@
 X. Zhu, A. B. Goldberg, "Introduction to semi-supervised learning" (2009), chapter 3, with k-means.
 """
 
+from __future__ import annotations
+
 import numpy as np
-from sklearn.cluster import KMeans
 
 from toolbox.engine import keras
 from toolbox.files import InputError
+from toolbox.late import Late
 from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
 from toolbox.semi_supervised.student import Setting, Student, make_pool, predict
 from toolbox.semi_supervised.supervised import supervised_step
 
+KMeans = Late("sklearn.cluster", "KMeans")
 FEATURES = "global_pooling"  # the layer of the baseline whose outputs are clustered
 
 

@@ -1,5 +1,7 @@
 """What a method of learning from few labels may see, what it gives back, and how right that is."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

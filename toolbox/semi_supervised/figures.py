@@ -2,11 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from toolbox.dataset.faces import CLASSES
+from toolbox.late import Axes, Figure, Line2D
 
 LABELS = {  # of the methods
     "baseline": "labelled faces alone",

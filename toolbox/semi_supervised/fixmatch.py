@@ -13,6 +13,8 @@ K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency
   as the labels are.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from toolbox.engine import keras, tf

@@ -1,5 +1,7 @@
 """The training loop that all methods share: exact resume, and a progress bar."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """A run of one method: what decides it, the names of its files, its model and its record."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +34,7 @@ class Task(NamedTuple):
         images, labels, classes = self.faces.images, self.faces.labels, len(self.faces.classes)
         return FewLabels(images[self.labelled], labels[self.labelled], images[self.hidden], classes)
 
-    def all_labels(self) -> "Task":
+    def all_labels(self) -> Task:
         """The same with no label hidden."""
         known = np.union1d(self.labelled, self.hidden)
         return self._replace(labelled=known, hidden=self.hidden[:0])

@@ -4,6 +4,8 @@ D. Yarowsky, "Unsupervised word sense disambiguation rivaling supervised methods
 the fixed threshold of D.-H. Lee, "Pseudo-label" (ICML workshop 2013).
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The pseudo-labels of a method that gives new ones in each update, kept now and then."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

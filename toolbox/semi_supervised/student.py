@@ -4,6 +4,8 @@ Nothing random is carried over from one update to the next: batches and augmenta
 (seed, update) alone.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +18,7 @@ from toolbox.semi_supervised.loop import Loop
 from toolbox.training.augmentation import random_affine, random_contrast, random_erasing
 from toolbox.training.run_records import bare_model
 
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of images and a seed, as Augmentation
-fold_in = tf.random.experimental.stateless_fold_in
+Augment = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]  # of images and a seed
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ def draw(pool: Pool, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     """`count` faces of a pool, with replacement, float32 (count, 48, 48, 1), and their targets."""
     rows = random_rows(tf.shape(pool.images)[0], count, seed)
     return tf.cast(tf.gather(pool.images, rows), tf.float32), tf.gather(pool.targets, rows)
+
+
+def fold_in(seed, number) -> tf.Tensor:
+    """Another seed for each number."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:

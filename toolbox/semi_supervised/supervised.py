@@ -1,5 +1,7 @@
 """Supervised learning, for comparison: from the labelled faces alone, or from all labels."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

@@ -3,6 +3,8 @@
 All take `seed`, two integers as `tf.random.stateless_uniform` does, and give the same for the same.
 """
 
+from __future__ import annotations
+
 import math
 
 from toolbox.engine import tf

@@ -1,8 +1,8 @@
 """Batch normalization by the one kernel that TensorFlow has for it."""
 
-from toolbox.engine import keras, tf
+from __future__ import annotations
 
-ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+from toolbox.engine import keras, tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -16,7 +16,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """float (n, h, w, channels) -> the same shape."""
-        if not (training and self.trainable) or self.synchronized or not ON_TENSORFLOW:
+        fused = training and self.trainable and not self.synchronized
+        if not fused or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,

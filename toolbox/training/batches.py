@@ -4,6 +4,8 @@ Nothing random is carried over from one epoch to the next: all of it follows fro
 a resumed run sees the very batches that it would have seen.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from toolbox.dataset.faces import Faces

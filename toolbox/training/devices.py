@@ -5,6 +5,8 @@ TensorFlow's the GPUs of this machine do (tf.distribute.MirroredStrategy). Every
 same script on the same faces with the same arguments; only the first one reports and writes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json

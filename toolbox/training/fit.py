@@ -5,6 +5,8 @@ follow from (seed, epoch), the state of dropout is a variable of the model, and 
 follows from the history. So one file, written after each epoch, holds all there is to know.
 """
 
+from __future__ import annotations
+
 import hashlib
 import sys
 import time
@@ -25,8 +27,6 @@ from toolbox.training.batches import evaluation_batches, one_hot, training_batch
 from toolbox.training.devices import ONE, Devices
 from toolbox.training.run_records import Run
 
-# TensorFlow is no faster for it with convolutions on a CPU; JAX is nothing without.
-JIT_COMPILE = keras.backend.backend() == "jax"
 LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "validation_fraction": (0, 0.999),
     "width": (1, 8192),
@@ -56,6 +56,11 @@ class Split(NamedTuple):
     training: np.ndarray  # int64 (n,), row numbers
     validation: np.ndarray  # int64 (m,)
     votes: bool = False  # train on `faces.votes` in place of the labels
+
+
+def jit_compile() -> bool:
+    """TensorFlow is no faster for it with convolutions on a CPU; JAX is nothing without."""
+    return keras.backend.backend() == "jax"
 
 
 def check_name(name: str) -> None:
@@ -127,20 +132,19 @@ def train(
     return record
 
 
-class TrainingState(keras.callbacks.Callback):
+class TrainingState:
     """All that training changes; after each epoch it writes that to one file.
 
     `model` must be compiled. Of several processes, as `devices` tells, the first one writes.
     """
 
     def __init__(self, run: Run, model: keras.Model, configuration: dict, devices: Devices = ONE):
-        super().__init__()
         self.run = run
         self.devices = devices
         self.configuration = configuration
         self.history: list[dict] = []
+        self.model = model
         self.best_weights = model.get_weights()
-        self.set_model(model)
         model.optimizer.build(model.trainable_variables)
 
     def variables(self) -> list:
@@ -222,6 +226,7 @@ def fit(state: TrainingState, split: Split, augment=None) -> None:
     images = split.faces.images[rows]
     targets = split.faces.votes[rows] if split.votes else one_hot(split.faces, rows)
     epochs = range(len(state.history), run.epochs)
+    callback = keras.callbacks.LambdaCallback(state.on_epoch_begin, state.on_epoch_end)
     how = (run.batch_size, run.seed, epochs, augment, devices)
     try:
         with devices.scope():
@@ -233,7 +238,7 @@ def fit(state: TrainingState, split: Split, augment=None) -> None:
                 steps_per_epoch=devices.steps(len(rows), run.batch_size),
                 validation_data=evaluation_batches(split.faces, split.validation, devices),
                 shuffle=False,  # the order is the dataset's
-                callbacks=[state],
+                callbacks=[callback],
                 verbose=(1 if sys.stdout.isatty() else 2) if devices.first else 0,
             )
     except KeyboardInterrupt:
@@ -245,7 +250,7 @@ def fit(state: TrainingState, split: Split, augment=None) -> None:
 def evaluate(model: keras.Model, loss, split: Split) -> dict:
     """Accuracy and loss on the held-out rows, and accuracy on PublicTest, if the file has it."""
     model = keras.Model(model.inputs[0], model.outputs[0])  # the one to be saved stays uncompiled
-    model.compile(loss=loss, metrics=["accuracy"], jit_compile=JIT_COMPILE)
+    model.compile(loss=loss, metrics=["accuracy"], jit_compile=jit_compile())
 
     def score(rows: np.ndarray) -> dict:
         return model.evaluate(evaluation_batches(split.faces, rows), verbose=0, return_dict=True)

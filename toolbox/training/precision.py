@@ -1,5 +1,7 @@
 """What a network computes in: float32, or bfloat16 where this machine is faster at it."""
 
+from __future__ import annotations
+
 from toolbox.engine import keras, tf
 from toolbox.provenance import bfloat16_instructions
 from toolbox.training import checkpoint

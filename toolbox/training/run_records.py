@@ -1,5 +1,7 @@
 """What a training run leaves: model, layer table, history and record, each file whole."""
 
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import dataclass
@@ -7,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from toolbox import files
 from toolbox.dataset.faces import Faces
 from toolbox.engine import keras
 from toolbox.files import InputError
+from toolbox.late import Figure, ticker
 
 HISTORY = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "seconds"]  # at least
 
@@ -156,7 +157,7 @@ def plot_history(history: pd.DataFrame, best_epoch: int, title: str) -> Figure:
         if name == "loss" and 0 < 10 * losses.min() < losses.max():
             axes.set_yscale("log")  # a first epoch that went astray would flatten all others
         axes.set_xlim(0.5, len(history) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

@@ -1,5 +1,7 @@
 """Learning rate schedules, with the optimizer that they are for."""
 
+from __future__ import annotations
+
 from toolbox.engine import keras
 
 
