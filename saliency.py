@@ -21,7 +21,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import attribution, faithfulness, saliency_plots, saved_models
+from toolbox.analysis import attribution, faithfulness, frozen, saliency_plots, saved_models
 from toolbox.analysis.attribution import Explained
 from toolbox.analysis.sampling import balanced_sample, given_rows, one_per_class
 from toolbox.analysis.subject import Subject, open_subject
@@ -30,7 +30,10 @@ from utils import SIDE, InputError
 
 CHECKED = 7  # faces of the randomization check, or one per class: it makes all maps six times
 MOST_STEPS = 256  # of integrated gradients, for the faces that are shown
-RESULT = ("faces", "rows", "method", "keep", "noise", "samples", "steps", "patch", "seed")
+RESULT = (
+    *("faces", "rows", "precision", "method", "keep"),
+    *("noise", "samples", "steps", "patch", "seed"),
+)
 LIMITS = {
     "faces": (1, 10**6),
     "keep": (0.001, 1),
@@ -66,6 +69,8 @@ class Args:
     """what the outputs of such a model stand for: names in order, or alphabetical"""
 
     # maps
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """to compute in; auto is bfloat16 where the processor is fast at it"""
     method: Literal[tuple(saliency_plots.UNITS)] = "occlusion"
     """map of the three panels and of the class means"""
     keep: float = 0.2
@@ -165,11 +170,13 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
     images, predicted = batch.images, batch.predicted
     maps = batch.maps | faithfulness.control_maps(images, args.seed)
     checked = min(max(CHECKED, len(net.classifier.classes)), len(images))
+    print("Hiding and showing the most salient pixels ...", flush=True)
     scores = faithfulness.score_maps(net, images, batch.labels, predicted, maps, args.keep)
 
     def make_maps() -> dict[str, np.ndarray]:
         return compute_maps(args, net, images[:checked], predicted[:checked], args.steps)[0]
 
+    print(f"Randomization check: maps of {checked} faces with shuffled weights ...", flush=True)
     depths, correlations = faithfulness.randomization_check(net.model, make_maps, args.seed)
     for name, values in correlations.items():
         scores[name]["rank_correlation_top_shuffled"] = values[1]
@@ -204,10 +211,10 @@ def explain_image(args: Args) -> dict:
     title = f"What {classifier.name} looks at in {args.image.name}".replace("$", r"\$")
     if synthetic:
         title += "\nmodel trained on SYNTHETIC FACES, not photographs"
-    batch = explain_faces(
-        args, attribution.explain(classifier), face.image[np.newaxis], None, MOST_STEPS
-    )
-    record = utils.provenance(args) | {"model": classifier.name}
+    precision = frozen.choose_precision(args.precision)
+    net = attribution.explain(classifier, precision)
+    batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)
+    record = utils.provenance(args) | {"model": classifier.name, "computed_in": precision}
     record |= save_panels(args, base, batch, classifier.classes, title)
     photo = saliency_plots.plot_photo(face, batch.maps[args.method][0], args.method, title)
     utils.save_figure(photo, Path(f"{base}_photo.png"))
@@ -225,15 +232,17 @@ def explain_rows(args: Args) -> dict:
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
     split = "all" if args.rows else args.split
     subject = open_subject(faces, split, classifier, args.models_dir, args.figures_dir)
-    faces, net = subject.faces, attribution.explain(subject.classifier)
+    precision = frozen.choose_precision(args.precision)
+    faces, net = subject.faces, attribution.explain(subject.classifier, precision)
     labels = faces.labels
     rows = given_rows(args.rows, faces) if args.rows else subject.rows
     base = f"{subject.folder / subject.label}_saliency{utils.changed(args, *RESULT)}"
     record = utils.provenance(args, faces) | {"model": classifier.name, "split": split}
+    record["computed_in"] = precision
     record |= subject.told
     if not args.rows:
         rows = rows[balanced_sample(labels[rows], args.faces, args.seed)]
-        print(f"Maps of {len(rows)} faces by all methods: about a minute per 200 faces")
+        print(f"Maps of {len(rows)} faces by all methods, in {precision} ...", flush=True)
         batch = explain_faces(args, net, faces.images[rows], labels[rows], args.steps)
         title = f"{classifier.name} on {len(rows)} faces of {split}, classes as even as can be"
         save_class_means(args, base, batch, subject, subject.headline(title))

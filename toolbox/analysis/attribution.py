@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox.analysis.adapter import last_activation
+from toolbox.analysis.frozen import freeze
 from toolbox.analysis.model_layers import last_feature_maps, logits_model, record_activations
 from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
@@ -32,15 +33,15 @@ class Explained(NamedTuple):
     """
 
     classifier: Classifier
-    model: keras.Model  # the same up to its logits
+    model: keras.Model  # the same up to its logits, frozen
     scores: Callable  # faces -> the class scores, float32 (n, k)
     gradient: Callable  # faces, labels -> the gradient of each face's class score, like faces
     features: Callable | None  # faces, labels -> last feature maps, gradient of the score by them
 
 
-def explain(classifier: Classifier) -> Explained:
-    """Make a model ready for the methods below."""
-    model = logits_model(classifier.model)
+def explain(classifier: Classifier, precision: str = "float32") -> Explained:
+    """Make a model ready for the methods below, which compute in float32 or bfloat16."""
+    model = freeze(logits_model(classifier.model), precision)
     last = last_feature_maps(model)
     probabilities = last_activation(model) in ("softmax", "sigmoid")
 

@@ -1,0 +1,66 @@
+"""A frozen model: the same answers without batch norms, and nearly the same in bfloat16."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_faces
+
+import train_cnn
+from toolbox.analysis.frozen import freeze
+
+FACES = make_faces(4)[0][..., np.newaxis].astype("f4")
+
+
+def trained_like(build, *arguments) -> keras.Model:
+    """With batch norms that scale and shift, each variable positive."""
+    keras.utils.set_random_seed(0)
+    model, rng = build(*arguments), np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.random(w.shape) + 0.5 for w in layer.get_weights()])
+    return model
+
+
+def norms(model: keras.Model) -> int:
+    return sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+
+
+def sequential() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((48, 48, 1)),
+            keras.layers.Conv2D(3, 5, 4),  # with a bias of its own
+            keras.layers.BatchNormalization(scale=False),
+            keras.layers.Flatten(),
+            keras.layers.Dense(7),
+            keras.layers.BatchNormalization(center=False),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(train_cnn.build_vgg, 4, 0.3), (train_cnn.build_residual_cnn, 4), (sequential,)],
+    ids=["vgg", "residual", "sequential"],
+)
+def test_the_same_answers_without_batch_norms(given):
+    model = trained_like(*given)
+    expected = model(FACES).numpy()
+    assert norms(model) and not norms(freeze(model))
+    np.testing.assert_allclose(freeze(model)(FACES), expected, rtol=1e-4, atol=1e-5)
+    rough = freeze(model, "bfloat16")(FACES).numpy()
+    assert rough.dtype == np.float32
+    np.testing.assert_allclose(rough, expected, atol=0.02 * np.abs(expected).max())
+    assert not np.array_equal(rough, expected)
+
+
+def test_a_norm_that_others_share_stays():
+    """Of an activated convolution, or of one whose output is read elsewhere too."""
+    faces = keras.Input((48, 48, 1))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3, activation="relu")(faces))
+    y = keras.layers.Conv2D(2, 3, padding="same")(x)
+    x = keras.layers.Add()([y, keras.layers.BatchNormalization()(y)])
+    model = keras.Model(faces, keras.layers.Dense(7)(keras.layers.GlobalMaxPooling2D()(x)))
+    assert norms(freeze(model)) == 2
+    nested = keras.Sequential([keras.Input((48, 48, 1)), model])
+    assert freeze(nested) is nested
