@@ -36,7 +36,8 @@ from toolbox.photos.face_finder import Found, cut_out, find_faces  # noqa: E402
 
 WIDTH, HEIGHT, GREY = 480, 360, 128
 SCALES = (0.8, 0.9, 1.0, 1.2, 1.4)  # squares, in heights of YuNet's box
-SIZES = (20, 24, 32)  # of small faces, pixels
+PIXELS = (20, 24, 32)  # to which faces are reduced before they are enlarged again
+SIZES = (32, 48, 96)  # of small faces in the canvas, pixels
 ROLL = 30  # of tilted ones, degrees
 
 
@@ -57,7 +58,7 @@ class Args:
 
 
 def paste(face: np.ndarray, side: int, roll: float, rng: np.random.Generator) -> np.ndarray:
-    """A canvas in RGB with a face (48, 48) of that size and tilt at a random place."""
+    """A canvas in RGB with a face (n, n), enlarged to `side` and tilted, at a random place."""
     canvas = Image.new("L", (WIDTH, HEIGHT), GREY)
     tile = Image.fromarray(face).resize((side, side), Image.BICUBIC)
     tile = tile.rotate(roll, Image.BICUBIC, expand=True, fillcolor=GREY)
@@ -157,11 +158,17 @@ def main(args: Args) -> dict:
     for name, change in (("turned", lambda f: f), ("untouched", lambda f: f._replace(roll=0.0))):
         right = tilted.right(classify(tilted.crops(face_finder.VIEWS, change)))
         results[f"rolled_{ROLL}_{name}"] = tilted.summary(right)
-    results["pixels"] = {}
+    results["pixels"], results["found_at_size"] = {}, {}
+    for side in PIXELS:
+        tiles = [Image.fromarray(i).resize((side, side), Image.BICUBIC) for i in images]
+        small = Measured(detector, map(np.asarray, tiles), labels, 192, 0, args.seed)
+        results["pixels"][side] = small.summary(
+            small.right(classify(small.crops(face_finder.VIEWS)))
+        )
     for side in SIZES:
-        small = place(side=side, roll=0)
-        right = small.right(classify(small.crops(face_finder.VIEWS)))
-        results["pixels"][side] = small.summary(right)
+        results["found_at_size"][side] = share(
+            np.array([f is not None for f in place(side=side, roll=0).found])
+        )
     pictures = [Image.fromarray(canvas) for canvas in plain.canvases]
     began = time.perf_counter()
     for picture in pictures:

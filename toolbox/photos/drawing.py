@@ -96,7 +96,8 @@ def plot_timeline(table: pd.DataFrame, names: tuple[str, ...], title: str) -> Fi
             axes.plot(seconds, values, style, color=colour, label=name, linewidth=1.3)
         axes.set(ylabel=f"face {face:.0f}\nprobability", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
-    panels[-1].set(xlabel="seconds", xlim=(table["seconds"].min(), table["seconds"].max() or 1))
+    panels[-1].set(xlabel="seconds")
+    panels[-1].margins(x=0)
     if len(faces):
         panels[0].legend(
             loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names), frameon=False
