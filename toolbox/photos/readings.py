@@ -14,7 +14,7 @@ from toolbox.files import InputError
 from toolbox.photos.face_finder import Found, cut_out, find_faces
 
 # Below these, or above, an answer is doubtful: benchmarks/README.md has the accuracy there.
-SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.75, 0.35
+SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.85, 0.35
 
 
 class Reading(NamedTuple):
