@@ -24,7 +24,7 @@ import tyro
 
 import utils
 from toolbox.analysis import activation_maximization as maximization
-from toolbox.analysis import filter_study, saved_models
+from toolbox.analysis import filter_study, frozen, saved_models
 from toolbox.analysis.filter_layers import choose_layers, crop, field_box
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
@@ -34,6 +34,7 @@ from toolbox.photos.face_finder import read_face
 from utils import InputError
 
 SIGNED = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
+RESULT = ("steps", "rate", "shift", "rotation", "zoom", "precision", "show", "seed")
 LIMITS = {
     "steps": (1, 10**5),
     "rate": (1e-6, 10),
@@ -79,6 +80,8 @@ class Args:
     """largest random rotation in each step, degrees"""
     zoom: float = 0.06
     """largest random zoom in each step, as a fraction"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """to compute the steps in; auto is bfloat16 where the processor is fast at it"""
     plain: bool = False
     """the homework's method: optimize the pixels directly, without random moves"""
 
@@ -179,7 +182,7 @@ def save_study(args: Args, subject: Subject, study: Study) -> dict:
     table = filter_study.tabulate(study, subject)
     best = filter_study.find_best_faces(study, subject)
     split = "" if subject.label == Args.split else f"_{subject.label}"
-    settings = utils.changed(args, "steps", "rate", "shift", "rotation", "zoom", "show", "seed")
+    settings = utils.changed(args, *RESULT)
     base = f"{target.file_name}{utils.changed(args, 'plain')}{split}{settings}"
 
     def path(ending: str) -> Path:
@@ -190,6 +193,7 @@ def save_study(args: Args, subject: Subject, study: Study) -> dict:
         return subject.headline(f"{classifier.name} {target.name}{way}: {text}")
 
     record = utils.provenance(args, subject.faces) | filter_study.summarize(study, subject, table)
+    record["ascent_in"] = frozen.choose_precision(args.precision)
     record |= subject.told
     utils.write_text(path("filters.csv"), table.to_csv(index=False, float_format="%.5g"))
     utils.write_text(path("best_faces.csv"), best.to_csv(index=False, float_format="%.5g"))
@@ -246,12 +250,14 @@ def main(args: Args) -> dict:
     copy = maximization.untrained_copy(classifier, args.seed)
     found = maximization.activations_on_faces(classifier, targets, faces.images[subject.rows])
     moves = args.shift, args.rotation, args.zoom
-    settings = maximization.AscentSettings(args.steps, args.rate, *moves, args.plain, args.seed)
+    how = args.plain, args.seed, frozen.choose_precision(args.precision)
+    settings = maximization.AscentSettings(args.steps, args.rate, *moves, *how)
     records, verbose = {}, int(sys.stdout.isatty())
     same_layers = choose_layers(copy.model, args.layer)
     for target, same, on_faces in zip(targets, same_layers, found, strict=True):
         if not np.isfinite(on_faces.values).all():
             raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
+        print(f"{target.name}: ascent of {min(args.show, target.filters)} filters ...", flush=True)
         models = (classifier, target), (copy, same)
         study = filter_study.study_layer(*models, on_faces, args.show, settings, verbose)
         record = records[target.name] = save_study(args, subject, study)

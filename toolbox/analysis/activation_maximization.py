@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from toolbox.analysis.filter_layers import FilterLayer
+from toolbox.analysis.filter_layers import FilterLayer, choose_layers
+from toolbox.analysis.frozen import freeze
 from toolbox.analysis.model_layers import record_activations
 from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
@@ -40,6 +41,7 @@ class AscentSettings:
     zoom: float = 0.06  # largest random change of scale per step, as a fraction
     plain: bool = False  # free pixels, without random moves
     seed: int = 0  # of the initial noise and the random moves
+    precision: str = "float32"  # of the steps; what they reach is measured in float32
 
 
 class Ascent(NamedTuple):
@@ -94,6 +96,8 @@ def compiled_steps(
 ) -> tuple[Callable, Callable]:
     """`climb`, one step of the ascent, and `look`, the images so far and their activations."""
     activation = activation_function(classifier, target)
+    frozen = classifier._replace(model=freeze(classifier.model, settings.precision))
+    climbed = activation_function(frozen, *choose_layers(frozen.model, target.name))
     to_faces = tf.identity if settings.plain else faces_of_spectrum
     step_up = plain_step if settings.plain else adam_step
     shift = settings.shift * min(target.field_on_face.max() / SIDE, 1)  # random_affine's is of 48
@@ -108,7 +112,7 @@ def compiled_steps(
                 faces = random_affine(faces[..., tf.newaxis], [settings.seed, step], **moves)[
                     ..., 0
                 ]
-            mean = tf.reduce_mean(activation(faces, filters))
+            mean = tf.reduce_mean(climbed(faces, filters))
         gradient = tape.gradient(mean, parameters) * tf.cast(tf.size(filters), tf.float32)
         return *step_up(parameters, moments, gradient, step, settings.rate), mean
 
