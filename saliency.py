@@ -7,7 +7,8 @@
 The methods are in toolbox/analysis/attribution.py, their evaluation in faithfulness.py beside it.
 Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one face per class;
 _methods.png, the same faces by all methods; _classes.png and .csv, the mean map of each class;
-_scores.png and .csv, which method to trust; .json, all of it. About a minute on two cores.
+_scores.png and .csv, which method to trust; .json, all of it. A CPU minute on a processor that is
+fast at bfloat16, which moves areas under the curves by less than 0.005; one and a half elsewhere.
 What to expect of the shipped model on PublicTest: occlusion is the most faithful (insertion less
 deletion 0.37), then Grad-CAM (0.25); plain gradients (0.09) do little better than edges (0.02).
 """

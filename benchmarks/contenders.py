@@ -160,7 +160,7 @@ def multiplier(size: int) -> Callable[[], None]:
 # Saliency maps, all of one untrained residual net
 
 
-def untrained_net():
+def untrained_net(precision: str = "float32"):
     """An untrained residual net as attribution.py takes it; the same weights in every process."""
     import train_cnn
     from toolbox.analysis import attribution, saved_models
@@ -170,15 +170,17 @@ def untrained_net():
     model = train_cnn.build_residual_cnn(32, stem="strided")
     path = Path("untrained.keras")
     return attribution.explain(
-        saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
+        saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None), precision
     )
 
 
-def map_ours(images: np.ndarray, labels: np.ndarray, what: str) -> Callable[[], np.ndarray]:
+def map_ours(
+    images: np.ndarray, labels: np.ndarray, what: str, precision: str = "float32"
+) -> Callable[[], np.ndarray]:
     """Our gradients, our integrated gradients, or the forward pass alone."""
     from toolbox.analysis import attribution
 
-    net = untrained_net()
+    net = untrained_net(precision)
     if what == "forward":
         return lambda: attribution.in_batches(lambda x, _: net.scores(x), images, labels)
     if what == "gradient":
@@ -191,7 +193,9 @@ def map_by_keras_vis(images: np.ndarray, labels: np.ndarray) -> Callable[[], np.
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    peer = Saliency(untrained_net().model, clone=False)
+    from toolbox.analysis.model_layers import logits_model
+
+    peer = Saliency(logits_model(untrained_net().classifier.model), clone=False)
     faces, score = images[..., np.newaxis].astype("f4"), CategoricalScore(labels.tolist())
     return lambda: peer(score, faces)
 
@@ -202,9 +206,13 @@ def map_by_pair(
     """The maps of PAIR's saliency, which takes one face at a time."""
     import saliency.core as pair  # found before our saliency.py: see benchmark.py
 
+    from toolbox.analysis.model_layers import logits_model
     from toolbox.engine import tf
 
-    model, faces = untrained_net().model, images[..., np.newaxis].astype("f4")
+    model, faces = (
+        logits_model(untrained_net().classifier.model),
+        images[..., np.newaxis].astype("f4"),
+    )
     peer = pair.IntegratedGradients() if integrated else pair.GradientSaliency()
 
     def call(inputs, call_model_args, expected_keys=None) -> dict:  # as PAIR names them
@@ -229,6 +237,10 @@ KERAS_VIS, PAIR = "gradient: tf-keras-vis", "gradient: PAIR saliency"
 MAPPERS: dict[str, tuple[Callable, int]] = {  # and the faces of one measurement
     OUR_GRADIENT: (functools.partial(map_ours, what="gradient"), 1000),
     FORWARD: (functools.partial(map_ours, what="forward"), 1000),
+    "gradient in bfloat16: ours": (
+        functools.partial(map_ours, what="gradient", precision="bfloat16"),
+        1000,
+    ),
     KERAS_VIS: (map_by_keras_vis, 1000),
     PAIR: (functools.partial(map_by_pair, integrated=False), 200),
     "integrated gradients: ours": (functools.partial(map_ours, what="integrated"), 100),
@@ -247,7 +259,7 @@ def deepest_layer():
 
     keras.utils.set_random_seed(0)
     args = train_cnn.RECIPES["compact"]
-    model = train_cnn.build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
+    model = train_cnn.build_vgg(args.width, args.dropout)
     return model, filter_layers(model)[-1]
 
 
