@@ -163,8 +163,8 @@ def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
         assert "--fresh" in str(caught.value) and "\n" not in str(caught.value)
     build = train_cnn.build_vgg
 
-    def edited(width, dropout):
-        return build(width + 2, dropout)
+    def edited(width, dropout, classes):
+        return build(width + 2, dropout, classes)
 
     with monkeypatch.context() as patch:  # a student edits a layer in the file
         patch.setattr(train_cnn, "build_vgg", edited)
