@@ -13,7 +13,7 @@ What to expect on FER2013 (PublicTest, mean of three seeds, one core): with 250 
 45.1 % from the labelled faces alone and 49.5 % by FixMatch, with 25 labels 26.1 % and 32.7 %, with
 all labels 54.3 %; 7 minutes for FixMatch, 1 to 2 for each other method. Self-training gains 1 point
 at 250 labels and none at 25, clustering 2.6 and none. FixMatch gains more in a longer run: 53.6 %
-with --width 24 --updates 12000 --temperature 0.5, in an hour. --quick takes about 3 minutes.
+with --width 24 --updates 12000 --temperature 0.5, in an hour. --quick takes 2 CPU minutes.
 
 Each run writes RUN.keras and RUN.json to models/semi_supervised/, RUN.json without row numbers to
 figures/semi_supervised/; RUN tells its settings. Table and figures are made from all records there.
@@ -125,7 +125,7 @@ class Args:
     """other defaults: 25 labels per class, a small network and few updates"""
 
 
-QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=800)
+QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400)
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
 SHARED = (
     *("validation_fraction", "precision", "batch_size", "learning_rate", "weight_decay"),

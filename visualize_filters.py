@@ -9,7 +9,7 @@ that activate it most (the method: toolbox/analysis/activation_maximization.py).
 figures/NAME/ LAYER_filters.png, the homework's figure, beside an untrained copy (of a first layer
 the kernels themselves), _ascent.png, _best_faces.png, _responses.png (the feature maps of a face),
 and their numbers. What differs from the defaults is in the names, as in conv_2a_PublicTest_seed1_*.
-The nine convolutions of `compact` take 2 minutes on two cores.
+All convolutions of `compact` take 2 minutes of CPU time or less.
 """
 
 import sys
