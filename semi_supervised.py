@@ -150,7 +150,7 @@ LIMITS = (
 
 def build_student(args: Args, classes: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     """The network and its optimizer, the same for each method."""
-    model = train_cnn.build_residual_cnn(args.width, "strided", classes)
+    model = train_cnn.build_residual_cnn(args.width, stem="strided", classes=classes)
     return model, one_cycle(args.updates, args.learning_rate, args.weight_decay)
 
 

@@ -259,7 +259,7 @@ def deepest_layer():
 
     keras.utils.set_random_seed(0)
     args = train_cnn.RECIPES["compact"]
-    model = train_cnn.build_vgg(args.width, args.dropout)
+    model = train_cnn.build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
     return model, filter_layers(model)[-1]
 
 

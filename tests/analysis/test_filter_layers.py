@@ -51,11 +51,9 @@ def test_fields_of_the_homeworks_and_of_the_residual_network():
     # By hand: 1 + sum of (kernel - 1) * product of the strides before.
     assert sizes(train_cnn.build_homework_cnn(0.5)) == [5, 13, 17, 29, 37]
     expected = [5, 9, 13, 23, 31, 39, 59, 75, 91]
-    assert sizes(train_cnn.build_residual_cnn(8, "strided")) == expected
-    in_vgg = [3, 5, 10, 14, 24, 32, 52, 68]
-    assert sizes(train_cnn.build_vgg(4, 0.3)) == in_vgg
+    assert sizes(train_cnn.build_residual_cnn(8, stem="strided")) == expected
     pooled = [5, 10, 14, 24, 32, 40, 60, 76, 92]
-    assert sizes(train_cnn.build_residual_cnn(8)) == pooled
+    assert sizes(train_cnn.build_residual_cnn(8, stem="whitening")) == pooled
 
 
 def test_a_patch_beyond_the_border_repeats_the_edge_and_a_large_one_is_the_face():

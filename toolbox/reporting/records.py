@@ -81,11 +81,6 @@ class Run(NamedTuple):
         return {"report": "homework", "compact": "residual"}.get(network, network)  # old records
 
     @property
-    def keeps_last(self) -> bool:
-        """Whether the last epoch was saved, rather than the best one."""
-        return self.record["arguments"].get("keep") == "last"
-
-    @property
     def augmentation(self) -> str:
         return "with" if self.record["arguments"].get("augment") else "without"
 

@@ -35,7 +35,6 @@ LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "patience": (1, 10**6),
     "batch_size": (1, 10**5),
     "learning_rate": (0, 1000),
-    "warmup": (0, 0.99),
     "label_smoothing": (0, 0.99),
     "weight_decay": (0, 1),
     "shift": (0, 1),
@@ -100,7 +99,7 @@ def train(
     augment=None,
     devices: Devices = ONE,
 ) -> dict:
-    """Train a compiled `model`, evaluate the epoch that `run.keep` names, and write `run.outputs`.
+    """Train a compiled `model`, evaluate its best epoch, and write what `run.outputs` lists.
 
     record: the run's `provenance`, to which metrics, times and the split are added; it is returned
     and written to NAME.json. `augment` as `batches.training_batches` takes it. Of several
@@ -169,12 +168,7 @@ class TrainingState:
         self.best_weights, self.history = best, history
 
     def best(self) -> dict:
-        """The epoch of the highest validation accuracy; of several, that of the lowest loss.
-
-        The last one for a run that keeps the last.
-        """
-        if self.run.keep == "last":
-            return self.history[-1]
+        """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
         return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     def is_over(self) -> bool:

@@ -31,7 +31,6 @@ class Run:
     fresh: bool  # start over even if an unfinished run could be resumed
     models_dir: Path  # for synthetic faces the folder named sample
     figures_dir: Path  # likewise
-    keep: str = "best"  # epoch whose weights are saved, or "last"
 
     def model_file(self, ending: str) -> Path:
         """models/NAME and an ending, such as .keras or .json."""
