@@ -217,6 +217,7 @@ def explain_image(args: Args) -> dict:
     batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)
     record = utils.provenance(args) | {"model": classifier.name, "computed_in": precision}
     record |= save_panels(args, base, batch, classifier.classes, title)
+    title = f"{title}\n{record['faces'][0]}"
     photo = saliency_plots.plot_photo(face, batch.maps[args.method][0], args.method, title)
     utils.save_figure(photo, Path(f"{base}_photo.png"))
     utils.write_json(Path(f"{base}.json"), record)
