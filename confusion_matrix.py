@@ -9,8 +9,8 @@ SPLIT_confusion.png, the matrix; SPLIT_errors.png, the most confident errors; an
 Takes seconds after start-up.
 
 What to expect of the shipped model on PublicTest, none of which it was trained on: 67.1 % of the
-faces right. Disgust is taken for Angry 30 % of the time and Fear for Sad 20 %; the homework had 37
-and 25. How good a model really is (views of each face, ensembles, calibration): evaluate.py.
+faces right. Disgust is misclassified as Angry 30 % of the time and Fear as Sad 20 %; the homework
+had 37 and 25. How good a model really is (views of each face, ensembles, calibration): evaluate.py.
 """
 
 from dataclasses import dataclass
@@ -98,10 +98,9 @@ def observe(counts: np.ndarray, classes: tuple[str, ...]) -> list[str]:
         best, worst = present[recall[present].argmax()], present[recall[present].argmin()]
         precise = precision.argmax()
         lines.append(
-            f"{classes[best]} is found best ({percent[best, best]} % of {support[best]}), "
-            f"{classes[worst]} worst ({percent[worst, worst]} % of {support[worst]}); "
-            f"{classes[precise]} is the most reliable answer "
-            f"(right {100 * precision[precise]:.0f} % of the time)."
+            f"{classes[best]} has the highest recall ({percent[best, best]} % of {support[best]}), "
+            f"{classes[worst]} the lowest ({percent[worst, worst]} % of {support[worst]}); "
+            f"{classes[precise]} has the highest precision ({100 * precision[precise]:.0f} %)."
         )
     else:
         lines.append("No face is right.")
@@ -115,7 +114,7 @@ def observe(counts: np.ndarray, classes: tuple[str, ...]) -> list[str]:
             more = wrong[i, j] > percent[i, i]  # as printed: never "0 %, more than the 0 %"
             if wrong[i, j] and (more or wrong[i, j] == wrong[i].max()):
                 end = f", more than the {percent[i, i]} % it gets right." if more else "."
-                taken = f"{classes[i]} is taken for {classes[j]}"
+                taken = f"{classes[i]} is misclassified as {classes[j]}"
                 lines.append(f"{taken} {wrong[i, j]} % of the time{end}")
     return lines
 

@@ -65,13 +65,14 @@ def test_observations_are_the_homeworks_own():
         free = np.flatnonzero(counts[i] == 0)
         counts[i, free] = (SUPPORT[i] - counts[i].sum()) // len(free)
     lines = confusion_matrix.observe(counts, CLASSES)
-    assert "Disgust is taken for Angry 37 % of the time, more than the 27 % it gets right." in lines
+    most = "Disgust is misclassified as Angry 37 % of the time, more than the 27 % it gets right."
+    assert most in lines
     assert lines[0] == "In 6 of 7 classes the right answer is the most frequent one."
-    assert lines[1].startswith("Happy is found best (")
-    assert "Disgust worst (27 % of 52)" in lines[1]
-    fear = next(line for line in lines if line.startswith("Fear is taken for Sad"))
+    assert lines[1].startswith("Happy has the highest recall (")
+    assert "Disgust the lowest (27 % of 52)" in lines[1]
+    fear = next(line for line in lines if line.startswith("Fear is misclassified as Sad"))
     assert "more than" not in fear
-    assert not any("Sad is taken for Fear" in line for line in lines)
+    assert not any("Sad is misclassified as Fear" in line for line in lines)
 
 
 def test_observations_never_compare_equal_percentages():
@@ -80,9 +81,10 @@ def test_observations_never_compare_equal_percentages():
     counts[1, [0, 1, 3]] = 301, 300, 399  # 30 % and 30 %
     counts[6, 6] = 9
     lines = confusion_matrix.observe(counts, CLASSES)
-    assert "Angry is taken for Happy 100 % of the time, more than the 0 % it gets right." in lines
-    assert not any("Angry is taken for Sad" in line or "Disgust is taken for Angry" in line
-                   for line in lines)  # fmt: skip
+    most = "Angry is misclassified as Happy 100 % of the time, more than the 0 % it gets right."
+    assert most in lines
+    for pair in ("Angry is misclassified as Sad", "Disgust is misclassified as Angry"):
+        assert not any(pair in line for line in lines)
 
 
 def test_a_model_that_is_right_on_no_face(tmp_path):

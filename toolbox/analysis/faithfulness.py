@@ -145,7 +145,7 @@ def randomization_check(
 
 
 def gain(score: dict) -> float:
-    """Insertion less deletion: how well a map's order suits the model; about 0 at random."""
+    """Insertion AUC minus deletion AUC: how well a map suits the model; about 0 at random."""
     return score["insertion_auc"] - score["deletion_auc"]
 
 
@@ -155,14 +155,14 @@ def verdict(name: str, scores: dict[str, dict], correlations: dict[str, list[flo
     best = max(correlations, key=gains.get)
     words = best.replace("_", " ")
     numbers = (
-        f"insertion less deletion {gains[best]:.3f}, against {gains['random']:.3f} of a random "
-        f"order and {gains['edges']:.3f} of the face's edges"
+        f"Insertion AUC minus deletion AUC is {gains[best]:.3f}; for a random order it is "
+        f"{gains['random']:.3f}, for the face's edges {gains['edges']:.3f}."
     )
     if gains[best] <= max(gains[control] for control in CONTROLS):
-        return f"Trust no method for {name}: {words}, the best, is no better ({numbers})."
+        return f"Trust no method for {name}: the best, {words}, is no better than that. {numbers}"
     left = correlations[best][-1]
-    caution = "" if abs(left) < SIMILAR else "; but its maps hardly change without the model"
+    caution = "" if abs(left) < SIMILAR else ": they hardly depend on what it learned"
     return (
-        f"For {name} trust {words} most ({numbers}; rank correlation {left:.2f} with its maps "
-        f"after all weights were shuffled{caution})."
+        f"For {name}, trust {words}. {numbers} With all weights shuffled, its maps have a rank "
+        f"correlation of {left:.2f} with those of the trained model{caution}."
     )
