@@ -198,6 +198,7 @@ def plot_scores(
     check.set(xlabel="layers with shuffled weights, from the top",
               ylabel=f"rank correlation, mean of {checked} faces",
               title="Weights shuffled: closer to 0 is better")  # fmt: skip
+    check.xaxis.get_major_locator().set_params(integer=True)
     top = max(max(score["insertion"]) for score in scores.values())
     for axes in (deletion, insertion):
         axes.set(ylabel="mean probability of the class", ylim=(0, 1.05 * top))

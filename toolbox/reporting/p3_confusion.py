@@ -58,5 +58,5 @@ def compare(counts) -> str:
     for (true, predicted), fraction in homework.CONFUSIONS.items():
         row = counts[list(CLASSES)].iloc[CLASSES.index(true)]
         ours = row[predicted] / max(row.sum(), 1)
-        told.append(f"{true} for {predicted} {percent(fraction)} and {percent(ours)}")
-    return f"Taken for another class, in the homework and here: {', '.join(told)}."
+        told.append(f"{true} as {predicted} {percent(fraction)} and {percent(ours)}")
+    return f"Misclassified, in the homework and here: {', '.join(told)}."
