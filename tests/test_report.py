@@ -146,7 +146,7 @@ def test_numbers_come_from_the_records(args):
     assert "| `fast` | 3 | 65.0 % | 61.3 % |  | 20 | 4.0 | 1.37 |" in text
     assert "0.34 / **0.99**" in text  # Fear's recall, the homework's beside ours
     assert "[65.6 %, 68.7 %]" in text and "Fear is taken for Sad 20 % of the time." in text
-    assert "Fear for Sad 25.0 % and 14.3 %" in text
+    assert "Fear as Sad 25.0 % and 14.3 %" in text
     assert "| occlusion | 0.257 | 0.344 | 20.0 % | 36.5 % | 0.07 |" in text
     assert "Happy: 100.0 % of the mean map is in the lower third" in text
     assert "38 of 40 images" in text
