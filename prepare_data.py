@@ -177,6 +177,15 @@ def drop_leaks(faces: Faces) -> Faces:
     return faces.take(keep)
 
 
+def write_issues(faces: Faces, path: Path) -> None:
+    """List what is wrong with the faces, row by row."""
+    found = issues.find_issues(faces)
+    utils.write_text(path, found.to_csv(index=False))
+    counts = found["issue"].value_counts()
+    told = ", ".join(f"{count:,} {issue}" for issue, count in counts.items()) or "none"
+    print(f"wrote {path}, issues row by row: {told}")
+
+
 def download(handle: str) -> Path:
     """The local folder of a Kaggle data set. Raises InputError if it cannot be had."""
     try:
@@ -218,8 +227,10 @@ def main(args: Args) -> dict:
         return draw(args)
     default = utils.FER2013.with_name("ferplus.csv") if args.ferplus else utils.FER2013
     output = args.output or default
-    if output.is_file() and not (args.overwrite or args.report_only):
-        raise InputError(f"{output} exists; add --overwrite to replace it, or --report-only")
+    listed = output.with_name(f"{output.stem}_issues.csv")
+    for path in (output, listed):
+        if path.is_file() and not (args.overwrite or args.report_only):
+            raise InputError(f"{path} exists; add --overwrite to replace it, or --report-only")
     source = download(args.kaggle) if args.kaggle else args.source
     faces = read(source, args.numbering, args.find_faces)
     if faces.synthetic:
@@ -234,16 +245,13 @@ def main(args: Args) -> dict:
         dropped = kept - len(faces.images)
         print(f"left out {dropped:,} Training rows that are in a test split too")
     if not args.report_only:
-        listed = output.with_name(f"{output.name.split('.')[0]}_issues.csv")
         utils.refuse_overwriting([source, faces.path, args.ferplus], [output, listed])
+        special = output.exists() and not output.is_file()  # a device or a pipe has no folder
         columns = faces.images, faces.labels, faces.usage, None, faces.classes, faces.votes
         utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *columns))
         print(f"wrote {output}, {len(faces.images):,} rows")
-        found = issues.find_issues(faces)
-        utils.write_text(listed, found.to_csv(index=False))
-        counts = found["issue"].value_counts()
-        told = ", ".join(f"{count:,} {issue}" for issue, count in counts.items()) or "none"
-        print(f"wrote {listed}, issues row by row: {told}")
+        if not special:
+            write_issues(faces, listed)
     return {"rows_read": rows, "rows_written": 0 if args.report_only else len(faces.images)}
 
 

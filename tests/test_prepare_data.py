@@ -326,6 +326,12 @@ def test_issues_are_listed_row_by_row(tmp_path):
         [5, "conflicting label", 0], [5, "in another split", 0], [6, "near-copy", 1],
     ]  # fmt: skip
     assert found["other_usage"].tolist()[4:7] == ["PublicTest", "", "Training"]
+    (tmp_path / "out.csv").unlink()
+    with pytest.raises(InputError, match=r"out_issues\.csv exists; add --overwrite"):
+        prepare(tmp_path / "in.csv", tmp_path / "out.csv")
+    fer2013_csv.write_csv(tmp_path / "in.csv", images[[3, 3]], labels[:2])  # nothing but blanks
+    prepare(tmp_path / "in.csv", tmp_path / "out.csv", overwrite=True)
+    assert "near-copy" not in (tmp_path / "out_issues.csv").read_text()
 
 
 @pytest.mark.parametrize("kind", ["tar.gz of a table", "tar.gz of images"])
@@ -360,6 +366,7 @@ def test_a_device_is_written_to_and_stays(tmp_path):
     fer2013_csv.write_csv(source, IMAGES, LABELS, USAGE)
     prepare_data.main(prepare_data.Args(source, output=Path("/dev/null")))
     assert Path("/dev/null").is_char_device()
+    assert not Path("/dev/null_issues.csv").exists()
 
 
 def test_synthetic_faces_say_that_they_are(tmp_path):

@@ -107,6 +107,9 @@ def test_wrong_flags_are_refused(tmp_path):
     for wrong in ((1, 1), (0, np.nan), (0, np.inf)):
         with pytest.raises(InputError, match=r"--input-range: .* two different numbers"):
             load_classifier(tmp_path / "m.keras", wrong)
+    (tmp_path / "m.json").write_text('{"input_range": [0, 1]}')  # it wins, but nonsense is told
+    with pytest.raises(InputError, match=r"--input-range: .* two different numbers"):
+        load_classifier(tmp_path / "m.keras", (np.nan, 1))
 
 
 def test_sigmoids_are_remarked(tmp_path, capsys):

@@ -69,6 +69,14 @@ def test_faces_get_the_label_that_most_taggers_agree_on(tmp_path):
         utils.load_faces(faces.path)
 
 
+def test_votes_without_a_majority_or_for_other_classes_are_refused(tmp_path):
+    faces = Faces(tmp_path / "x.csv", "", *make_faces(3), False)
+    with pytest.raises(InputError, match=r"no row of .* has a majority"):
+        ferplus.label_faces(faces, np.zeros((3, 10), int))
+    with pytest.raises(InputError, match="other classes than FER2013"):
+        ferplus.label_faces(faces._replace(classes=("No", "Yes")), np.full((3, 10), 9))
+
+
 def test_damaged_files_end_in_one_line(faces_csv, tmp_path):
     faces = utils.load_faces(faces_csv)
     path = ferplus_file(tmp_path / "votes.csv", np.array(utils.USAGES)[faces.usage])

@@ -84,6 +84,7 @@ def load_classifier(
     Both are for models whose NAME.json does not say.
     Raises InputError for a file that is absent, damaged, unsafe or no classifier of these classes.
     """
+    check_range(input_range, "--input-range")
     model = model_files.load_model(path)
     record, unknown = read_record(path)
     told = described(path, record)

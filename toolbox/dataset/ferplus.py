@@ -55,11 +55,16 @@ def label_faces(faces: Faces, votes: np.ndarray) -> Faces:
 
     As in the code of Barsoum et al.: a single vote for something is taken for a slip; then one
     answer must have more than half of the votes, and be neither unknown nor NF. votes: (n, 10).
+    Raises InputError for faces of other classes than FER2013's, or if no row has a majority.
     """
+    if faces.classes != CLASSES:
+        raise InputError(f"{faces.path} has other classes than FER2013, whose rows FER+ votes on")
     classes = (*CLASSES, "Contempt")
     votes = np.where(votes > 1, votes, 0)
     label = votes.argmax(axis=1)
     clear = (2 * votes.max(axis=1) > votes.sum(axis=1)) & (label < len(classes))
+    if not clear.any():
+        raise InputError(f"no row of {faces.path} has a majority; are these FER+'s votes?")
     known = votes[clear, : len(classes)]
     return faces.take(clear)._replace(
         labels=label[clear].astype(np.uint8),

@@ -57,6 +57,8 @@ def near_copies(images: np.ndarray, first: np.ndarray) -> list[tuple[int, int]]:
     among the least alike, all were the same photograph. first: of `splits.first_copy`.
     """
     rows = np.flatnonzero((first == np.arange(len(images))) & ~is_blank(images))
+    if len(rows) < 2:
+        return []
     if len(rows) > MOST_PICTURES:
         print(f"no near-copies are looked for among more than {MOST_PICTURES:,} pictures")
         return []

@@ -56,11 +56,13 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
             stratify=faces.labels[pictures],
             random_state=seed,
         )
-    except ValueError as error:
-        counts = np.bincount(faces.labels[pictures], minlength=len(faces.classes)).tolist()
+    except ValueError:
+        counts = np.bincount(faces.labels[pictures], minlength=len(faces.classes))
+        fewest = np.where(counts, counts, counts.max() + 1).argmin()
         raise InputError(
-            f"{faces.path}: cannot hold out {validation_fraction:g} of its training pictures "
-            f"({counts} of the {len(counts)} classes): {error}"
+            f"{faces.path}: cannot hold out {validation_fraction:g} of its {len(pictures):,} "
+            f"training pictures, some of each class ({faces.classes[fewest]} has {counts[fewest]});"
+            " name a CSV with more, or another --validation-fraction"
         ) from None
     in_validation = np.isin(group, held_out)
     return rows[~in_validation], rows[in_validation]
