@@ -38,6 +38,7 @@ from toolbox.photos import drawing, face_finder, readings, video
 from toolbox.photos.findings import Findings, list_files
 from toolbox.photos.readings import Reading
 from toolbox.photos.tracking import Tracker
+from toolbox.photos.video import as_text
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
@@ -95,19 +96,17 @@ def read_picture(path: Path, out: Path, read: Callable, findings: Findings) -> N
     photo = open_picture(path)
     found = read(photo)
     target = out / findings.new_file(path, "_faces.jpg")
-    utils.refuse_overwriting([path], [target])
     picture = drawing.annotate(photo, found, findings.names)
     utils.atomic_write(target, lambda temporary: picture.save(temporary, quality=90))
     findings.add(path, found)
     labels = ", ".join(drawing.label(reading, findings.names) for reading in found)
-    print(f"{path}: {labels or 'no face found'}")
+    print(f"{as_text(path)}: {labels or 'no face found'}")
 
 
 def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Findings) -> None:
     """Name the faces of a video, and write it annotated; Ctrl-C ends it there, but whole."""
     stream, began, stopped = video.open_video(path), time.perf_counter(), False
     target = out / findings.new_file(path, "_faces.mp4")
-    utils.refuse_overwriting([path], [target])
     shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
     bar = keras.utils.Progbar(shown or None, unit_name="frame", verbose=int(sys.stdout.isatty()))
     done = 0
@@ -159,7 +158,11 @@ def read_all(args: Args, files: list[Path], out: Path, read: Callable, findings:
             if len(files) == 1:
                 raise
             print(error)
-            findings.rows.append({"file": path.as_posix(), "doubt": "not readable"})
+            findings.add_unreadable(path)
+    if not findings.has_read():
+        if not files:
+            raise InputError(f"webcam {args.webcam} gives no picture; name another")
+        raise InputError(f"none of the {len(files)} files could be read; name others")
 
 
 def save(args: Args, out: Path, classifier: Classifier, findings: Findings, stopped: bool) -> dict:
@@ -201,7 +204,7 @@ def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bo
     more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
     model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
     settings = utils.changed(args, "every", "seconds", "smooth", "detector")
-    name = f"{first.resolve().stem}{more}{model}{classifier.settings}{settings}"
+    name = f"{as_text(Path(first.resolve().stem))}{more}{model}{classifier.settings}{settings}"
     out = args.out or utils.output_folder(args.figures_dir, synthetic) / "predictions" / name
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is not a folder; name another with --out")
@@ -244,10 +247,14 @@ def main(args: Args) -> dict:
     out = choose_folder(args, first, classifier)
     files = list_files(args.inputs, out) if args.inputs else []
     read = functools.partial(readings.read_faces, detector, readings.compile_classifier(classifier))
-    findings, stopped = Findings(classifier.classes, [], [], []), False
+    findings, stopped = Findings(classifier.classes, [], [], {}), False
+    outputs = [out / name for name in findings.outputs(files)]
+    utils.refuse_overwriting([*files, args.detector, classifier.path], outputs)
     try:
         read_all(args, files, out, read, findings)
     except KeyboardInterrupt:
+        if not findings.has_read():  # an earlier run's table stays
+            raise
         stopped = True
     record = save(args, out, classifier, findings, stopped)
     if stopped:

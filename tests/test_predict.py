@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from skimage import data
 import predict
 from toolbox.analysis import saved_models
 from toolbox.dataset import fer2013_csv
-from toolbox.photos import video
+from toolbox.photos import findings, video
 from utils import CLASSES, InputError
 
 ASTRONAUT = Image.fromarray(data.astronaut()).crop((120, 10, 330, 220))  # of NASA, public domain
@@ -152,6 +153,7 @@ def test_without_a_screen_the_webcam_gives_the_table(args, tmp_path, monkeypatch
         ({"webcam": 97}, "there is no webcam 97"),
         ({"inputs": (Path("no.mp4"),), "seconds": (3, 2)}, "--seconds"),
         ({"inputs": (Path("no.mp4"),), "every": 0}, "--every is 0"),
+        ({"inputs": (Path("faces.csv"),)}, "read it with --data faces.csv"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_writes_nothing(change, expected, args):
@@ -182,3 +184,54 @@ def test_submission(ids, args, tmp_path):
     with pytest.raises(InputError, match="would be overwritten"):
         predict.main(replace(args, submission=path))
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "names", [("faces.png",), ("me.jpg", "me_faces.jpg"), ("faces.png", "b.jpg")]
+)
+def test_no_input_is_overwritten(names, args, tmp_path):
+    for name in names:
+        ASTRONAUT.save(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    args = replace(args, inputs=tuple(tmp_path / name for name in names), out=tmp_path)
+    with pytest.raises(InputError, match="would be overwritten"):
+        predict.main(args)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_names_that_are_no_utf8_are_written_so_that_they_can_be_read(args, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with open(os.fsencode(tmp_path / "photos") + b"/caf\xe9.png", "wb") as file:
+        ASTRONAUT.save(file)
+    with open(os.fsencode(tmp_path / "photos") + b"/caf\xe9.mp4", "wb") as file:
+        file.write(write_clip(tmp_path / "clip.mp4", 2).read_bytes())
+    record = predict.main(replace(args, inputs=(tmp_path / "photos",)))
+    table = table_of(args)
+    assert [Path(file).name for file in table["file"]] == ["caf\\udce9.mp4", "caf\\udce9.png"]
+    assert (record["unreadable"], record["faces"]) == (1, 1)
+
+
+def test_nothing_readable_is_an_error_and_leaves_the_earlier_table(args, tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.mp4"):
+        (tmp_path / name).write_bytes(b"broken")
+    args.out.mkdir()
+    (args.out / "faces.csv").write_text("earlier")
+    args = replace(args, inputs=(tmp_path / "a.jpg", tmp_path / "b.mp4"))
+    with pytest.raises(InputError, match="none of the 2 files could be read"):
+        predict.main(args)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "read_picture", stop)
+    with pytest.raises(KeyboardInterrupt):
+        predict.main(args)
+    assert [path.read_text() for path in args.out.iterdir()] == ["earlier"]
+
+
+def test_each_file_is_read_once_in_the_order_of_their_names(tmp_path):
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (a, b):
+        path.write_bytes(b"")
+    inputs = (a, b, tmp_path, tmp_path / ".." / tmp_path.name / "a.png")
+    assert findings.list_files(inputs, tmp_path / "out") == [a, b]

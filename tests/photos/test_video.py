@@ -1,5 +1,8 @@
 """The time of a frame is known whatever the file says of its rate."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -63,3 +66,12 @@ def test_what_is_no_video_or_no_webcam_ends_in_one_line(tmp_path, capfd):
         with pytest.raises(InputError, match=str(name)):
             open_it(name)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_that_is_no_utf8_is_refused_before_opencv_crashes(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="rename it"):
+        video.open_video(path)
+    with pytest.raises(InputError, match="rename it"):
+        video.Writer(path, 10).append(Image.new("RGB", (64, 48)))

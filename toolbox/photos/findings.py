@@ -1,5 +1,6 @@
 """What goes into predict.py and what comes out: the files to read, the table of their faces."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +10,22 @@ from toolbox.dataset.image_folder import files_below
 from toolbox.dataset.pictures import PICTURES
 from toolbox.files import InputError
 from toolbox.photos.readings import Reading, as_row
-from toolbox.photos.video import VIDEOS
+from toolbox.photos.video import VIDEOS, as_text
+
+TABLES = (".csv", ".csv.gz", ".csv.zip")
+SHEET = ("faces.csv", "faces.png", "faces.json")  # what every run writes
+UNREADABLE = "not readable"
 
 
 def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
-    """The files that are named, and the pictures and videos in folders, but none of `out`."""
+    """The files that are named, and the pictures and videos in folders, but none of `out`.
+
+    Each file once.
+    """
     files = []
     for path in inputs:
+        if path.name.lower().endswith(TABLES):
+            raise InputError(f"{as_text(path)} is a table; read it with --data {as_text(path)}")
         if path.is_dir():
             known = [f for f in files_below(path) if f.suffix.lower() in PICTURES + VIDEOS]
             files += [file for file in known if out.resolve() not in file.resolve().parents]
@@ -24,7 +34,10 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
     if not files:
         named = " ".join(map(str, inputs))
         raise InputError(f"{named} holds no picture or video; name one, or a folder of them")
-    return files
+    once = {}
+    for path in files:
+        once.setdefault(os.path.realpath(path), path)
+    return list(once.values())
 
 
 class Findings(NamedTuple):
@@ -33,24 +46,41 @@ class Findings(NamedTuple):
     names: tuple[str, ...]  # of the classes
     rows: list[dict]  # of faces.csv
     faces: list[tuple[int, Reading]]  # row, the first is 1, and what was read
-    files: list[str]  # names of what was written
+    files: dict[tuple[str, str], str]  # names of what is written, by input and ending
 
     def add(self, path: Path, found: list[Reading], when: tuple[int, float] | None = None) -> None:
         """Take in the faces of a picture, or of a video's frame. when: its number, seconds."""
         frame, seconds = when or (None, None)
-        place = {"file": path.as_posix(), "frame": frame, "seconds": seconds}
+        place = {"file": as_text(path), "frame": frame, "seconds": seconds}
         rows = [as_row(reading, self.names) for reading in found] or [{"doubt": "no face found"}]
         self.faces.extend(enumerate(found, len(self.rows) + 1))
         self.rows.extend(place | row for row in rows)
 
     def new_file(self, path: Path, ending: str) -> str:
-        """A name for what is made from `path`, unlike those of other inputs."""
-        name, number = path.stem + ending, 1
-        while name in self.files:
+        """The name of what is made from `path`, unlike those of other inputs."""
+        key, stem = (as_text(path), ending), as_text(Path(path.stem))
+        name, number = stem + ending, 1
+        while key not in self.files and name in self.files.values():
             number += 1
-            name = f"{path.stem}_{number}{ending}"
-        self.files.append(name)
-        return name
+            name = f"{stem}_{number}{ending}"
+        return self.files.setdefault(key, name)
+
+    def outputs(self, files: list[Path]) -> list[str]:
+        """The names of all that may be written of `files`."""
+        names = list(SHEET)
+        for path in files:
+            is_video = path.suffix.lower() in VIDEOS
+            endings = ("_faces.mp4", "_timeline.png") if is_video else ("_faces.jpg",)
+            names += [self.new_file(path, ending) for ending in endings]
+        return names
+
+    def add_unreadable(self, path: Path) -> None:
+        """Take in that a file cannot be read."""
+        self.rows.append({"file": as_text(path), "doubt": UNREADABLE})
+
+    def has_read(self) -> bool:
+        """Whether anything at all was read."""
+        return any(row["doubt"] != UNREADABLE for row in self.rows)
 
     def table(self) -> pd.DataFrame:
         """faces.csv. Lengths are in pixels, the roll in degrees."""
@@ -67,6 +97,7 @@ class Findings(NamedTuple):
             "files": int(table["file"].nunique()),
             "faces": len(faces),
             "without_face": int((table["doubt"] == "no face found").sum()),
+            "unreadable": int((table["doubt"] == UNREADABLE).sum()),
             "doubtful": int((faces["doubt"] != "").sum()),
             "expressions": faces["expression"].value_counts().to_dict(),
         }

@@ -23,12 +23,24 @@ class Frame(NamedTuple):
     image: Image.Image  # RGB
 
 
+def as_text(path: Path) -> str:
+    """A path that any file can hold: of a name that is no UTF-8, the odd bytes as \\udce9."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def refuse_odd_bytes(path: Path) -> None:
+    """Raise InputError for a name that OpenCV crashes at."""
+    if as_text(path) != path.as_posix():
+        raise InputError(f"{as_text(path)} is no name that OpenCV can open, not UTF-8; rename it")
+
+
 def open_video(path: Path):
     """OpenCV's VideoCapture of a file. Raises InputError for what is no video."""
     cv2 = import_opencv()
     if not path.is_file():
         problem = "is not a regular file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {problem}; name a video")
+        raise InputError(f"{as_text(path)} {problem}; name a video")
+    refuse_odd_bytes(path)
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
         raise InputError(f"{path} is not a readable video; name another, or convert it to .mp4")
@@ -90,6 +102,7 @@ class Writer:
     def append(self, image: Image.Image) -> None:
         """Raises InputError if OpenCV cannot write such a video here."""
         if self.video is None:
+            refuse_odd_bytes(self.path)
             cv2, self.size = import_opencv(), image.size
             code = cv2.VideoWriter_fourcc(*"mp4v")
             self.video = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
