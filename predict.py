@@ -42,6 +42,7 @@ from toolbox.photos.video import as_text
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
+ENOUGH = 0.9  # of the frames that a video tells of; some tell a few too many
 NOTE = "An expression is what a stranger would name, not what a person feels."
 
 
@@ -75,7 +76,8 @@ class Args:
     out: Path | None = None
     """folder to write to; without it figures/predictions/INPUT"""
     submission: Path | None = None
-    """write `id,label` for every row of --data to this file, and nothing else"""
+    """write `id,label` for every row of --data to this file, and nothing else; the label is
+    FER2013's number, or of a model of other classes the name"""
     seed: int = 0
     """recorded; nothing here is random"""
     models_dir: Path = utils.MODELS
@@ -109,15 +111,16 @@ def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Find
     target = out / findings.new_file(path, "_faces.mp4")
     shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
     bar = keras.utils.Progbar(shown or None, unit_name="frame", verbose=int(sys.stdout.isatty()))
-    done = 0
+    done = first = 0
 
     def write(temporary: Path) -> None:
-        nonlocal done, stopped
+        nonlocal done, first, stopped
         writer = video.Writer(temporary, video.frames_per_second(stream) / args.every)
         try:
             for frame, found in follow(args, stream, read):
                 writer.append(drawing.annotate(frame.image, found, findings.names))
                 findings.add(path, found, (frame.number, frame.seconds))
+                first = first if done else frame.number
                 done += 1
                 bar.add(1)
         except KeyboardInterrupt:
@@ -125,13 +128,22 @@ def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Find
         finally:
             writer.close()
         if not done:
-            none = InputError(f"{path} has no frame between those --seconds")
+            which = " between those --seconds" if args.seconds != Args.seconds else " to read"
+            none = InputError(f"{path} has no frame{which}")
             raise KeyboardInterrupt if stopped else none
 
     utils.atomic_write(target, write)
     print(f"{path}: {done:,} frames, {done / (time.perf_counter() - began):.0f} per second")
     if stopped:
         raise KeyboardInterrupt
+    if math.isinf(args.seconds[1]):
+        warn_of_missing(path, done * args.every, (video.count_frames(stream) or 0) - first)
+
+
+def warn_of_missing(path: Path, done: int, told: int) -> None:
+    """Say so if far fewer frames were read than the file tells."""
+    if done < ENOUGH * told:
+        print(f"{path}: {done:,} of the {told:,} frames that it tells of; it may be cut off")
 
 
 def watch_webcam(args: Args, read: Callable, findings: Findings) -> None:
@@ -221,14 +233,23 @@ def predict_csv(args: Args) -> dict:
     probabilities = saved_models.predict(classifier, faces.images)
     best = probabilities.argmax(axis=1)
     table = pd.DataFrame({"id": fer2013_csv.read_ids(faces.path) or np.arange(len(best))})
-    if args.submission:
-        table["label"] = best
+    names = np.array(classifier.classes)[best]
+    if args.submission:  # the numbers are FER2013's alone
+        table["label"] = best if classifier.classes == utils.CLASSES else names
     else:
-        table["expression"] = np.array(classifier.classes)[best]
+        table["expression"] = names
         table[list(classifier.classes)] = probabilities.round(4)
     utils.write_text(target, table.to_csv(index=False))
     print(f"wrote {target}, {len(best):,} predictions of {classifier.name}")
     return {"rows": len(best)}
+
+
+def read_arguments() -> Args:
+    """The command line. Raises InputError for an empty name, which `Path` takes for the folder."""
+    args = tyro.cli(Args, description=__doc__)
+    if Path() in args.inputs and "" in sys.argv[1:]:
+        raise InputError('one of the names is empty, ""; name a file, or . for this folder')
+    return args
 
 
 def main(args: Args) -> dict:
@@ -263,4 +284,4 @@ def main(args: Args) -> dict:
 
 
 if __name__ == "__main__":
-    utils.run(main, lambda: tyro.cli(Args, description=__doc__))
+    utils.run(main, read_arguments)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_faces
-from model_makers import random_model
+from model_makers import brightness_model, random_model
 from PIL import Image
 from skimage import data
 
@@ -235,3 +235,41 @@ def test_each_file_is_read_once_in_the_order_of_their_names(tmp_path):
         path.write_bytes(b"")
     inputs = (a, b, tmp_path, tmp_path / ".." / tmp_path.name / "a.png")
     assert findings.list_files(inputs, tmp_path / "out") == [a, b]
+
+
+def test_a_folder_inside_of_the_output_folder_is_read(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    folder = tmp_path / "photos"
+    assert findings.list_files((folder,), tmp_path) == [folder / "a.png"]
+    with pytest.raises(InputError, match="is the folder to read"):
+        findings.list_files((folder,), folder)
+
+
+def test_an_empty_name_is_not_this_folder(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["predict.py", ""])
+    with pytest.raises(InputError, match="names is empty"):
+        predict.read_arguments()
+    monkeypatch.setattr("sys.argv", ["predict.py", "."])
+    assert predict.read_arguments().inputs == (Path(),)
+
+
+@pytest.mark.parametrize(("told", "warns"), [(8, False), (12, True)])
+def test_a_video_that_is_cut_off_gets_a_line(told, warns, args, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(video, "count_frames", lambda stream: told)
+    clip = write_clip(tmp_path / "clip.mp4")
+    args = replace(args, inputs=(clip,), every=3)
+    predict.main(args)
+    assert ("it may be cut off" in capsys.readouterr().out) == warns
+    predict.main(replace(args, seconds=(0.0, 0.5)))
+    assert "it may be cut off" not in capsys.readouterr().out
+
+
+def test_a_submission_of_other_classes_has_their_names(args, tmp_path):
+    model = brightness_model(range(3))
+    model.save(tmp_path / "three.keras")
+    classes = ("happy", "contempt", "sad")
+    path = tmp_path / "sub.csv"
+    args = replace(args, model=str(tmp_path / "three.keras"), classes=classes)
+    predict.main(replace(args, data=tmp_path / "test.csv", submission=path))
+    assert set(pd.read_csv(path)["label"]) == {"Happy", "Contempt", "Sad"}

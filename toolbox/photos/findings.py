@@ -24,11 +24,13 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
     """
     files = []
     for path in inputs:
-        if path.name.lower().endswith(TABLES):
+        if path.is_dir() and path.resolve() == out.resolve():
+            raise InputError(f"--out {as_text(out)} is the folder to read; name another")
+        if not path.is_dir() and path.name.lower().endswith(TABLES):
             raise InputError(f"{as_text(path)} is a table; read it with --data {as_text(path)}")
         if path.is_dir():
             known = [f for f in files_below(path) if f.suffix.lower() in PICTURES + VIDEOS]
-            files += [file for file in known if out.resolve() not in file.resolve().parents]
+            files += [file for file in known if not _is_made_there(file, path, out)]
         else:
             files.append(path)
     if not files:
@@ -38,6 +40,12 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
     for path in files:
         once.setdefault(os.path.realpath(path), path)
     return list(once.values())
+
+
+def _is_made_there(file: Path, folder: Path, out: Path) -> bool:
+    """Whether a file that is read in `folder` is in `out`, and that is not around the folder."""
+    out, around = out.resolve(), folder.resolve().parents
+    return out in file.resolve().parents and out not in around
 
 
 class Findings(NamedTuple):
