@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from toolbox.analysis import adapter
+from toolbox.analysis.frozen import freeze
 from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
@@ -43,11 +44,11 @@ def compile_classifier(classifier: Classifier) -> Callable[[np.ndarray], np.ndar
     They are the mean over the views and their mirror images, all in one call of one compiled
     function: `model.predict` takes longer to start than a frame lasts.
     """
-    activation = adapter.last_activation(classifier.model)
+    activation, model = adapter.last_activation(classifier.model), freeze(classifier.model)
 
     @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.uint8)])
     def answer(faces: tf.Tensor) -> tf.Tensor:
-        return tf.cast(classifier.model(prepare(classifier, faces), training=False), tf.float32)
+        return tf.cast(model(prepare(classifier, faces), training=False), tf.float32)
 
     def classify(crops: np.ndarray) -> np.ndarray:
         views = np.concatenate([crops, crops[..., ::-1]], axis=1)
