@@ -34,11 +34,11 @@ from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
 from toolbox.engine import keras
+from toolbox.files import as_text
 from toolbox.photos import drawing, face_finder, readings, video
 from toolbox.photos.findings import Findings, list_files
 from toolbox.photos.readings import Reading
 from toolbox.photos.tracking import Tracker
-from toolbox.photos.video import as_text
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
@@ -111,33 +111,33 @@ def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Find
     target = out / findings.new_file(path, "_faces.mp4")
     shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
     bar = keras.utils.Progbar(shown or None, unit_name="frame", verbose=int(sys.stdout.isatty()))
-    done = first = 0
+    numbers = []  # of the frames that were read
 
     def write(temporary: Path) -> None:
-        nonlocal done, first, stopped
+        nonlocal stopped
         writer = video.Writer(temporary, video.frames_per_second(stream) / args.every)
         try:
             for frame, found in follow(args, stream, read):
                 writer.append(drawing.annotate(frame.image, found, findings.names))
                 findings.add(path, found, (frame.number, frame.seconds))
-                first = first if done else frame.number
-                done += 1
+                numbers.append(frame.number)
                 bar.add(1)
         except KeyboardInterrupt:
             stopped = True
         finally:
             writer.close()
-        if not done:
+        if not numbers:
             which = " between those --seconds" if args.seconds != Args.seconds else " to read"
             none = InputError(f"{path} has no frame{which}")
             raise KeyboardInterrupt if stopped else none
 
     utils.atomic_write(target, write)
+    done = len(numbers)
     print(f"{path}: {done:,} frames, {done / (time.perf_counter() - began):.0f} per second")
     if stopped:
         raise KeyboardInterrupt
     if math.isinf(args.seconds[1]):
-        warn_of_missing(path, done * args.every, (video.count_frames(stream) or 0) - first)
+        warn_of_missing(path, done * args.every, (video.count_frames(stream) or 0) - numbers[0])
 
 
 def warn_of_missing(path: Path, done: int, told: int) -> None:
@@ -181,17 +181,14 @@ def save(args: Args, out: Path, classifier: Classifier, findings: Findings, stop
     """Write the table, the contact sheet, the timelines and the record; returns the record."""
     table = findings.table()
     utils.write_text(out / "faces.csv", table.to_csv(index=False))
-    title = f"What {classifier.name} sees"
-    if saved_models.trained_on_synthetic(classifier):
-        title += "\nmodel trained on SYNTHETIC FACES, not photographs"
+    title = saved_models.headline(classifier, f"What {classifier.name} sees")
     if findings.faces:
         sheet = drawing.plot_sheet(findings.faces, findings.names, title)
         utils.save_figure(sheet, out / "faces.png")
     faces = table.dropna(subset="expression")
     for file, rows in faces.dropna(subset="seconds").groupby("file", sort=False):
-        figure = drawing.plot_timeline(
-            rows, findings.names, f"{classifier.name} on {Path(file).name}"
-        )
+        title = saved_models.headline(classifier, f"{classifier.name} on {Path(file).name}")
+        figure = drawing.plot_timeline(rows, findings.names, title)
         utils.save_figure(figure, out / findings.new_file(Path(file), "_timeline.png"))
     counts = findings.summary()
     record = utils.provenance(args) | {"model": classifier.name, "note": NOTE, "stopped": stopped}

@@ -39,6 +39,7 @@ from toolbox.dataset import (
     synthetic_faces,
 )
 from toolbox.dataset.pictures import PICTURES
+from toolbox.files import is_special
 from toolbox.photos import face_finder
 from utils import USAGES, Faces, InputError
 
@@ -106,10 +107,7 @@ def find_by_yunet() -> image_folder.Find:
 
     def find(picture: Image.Image) -> np.ndarray | None:
         found = face_finder.find_faces(detector, np.asarray(picture.convert("RGB")))
-        if not found:
-            return None
-        face, grey = max(found, key=lambda face: face.box[3]), np.asarray(picture.convert("L"))
-        return face_finder.cut_out(grey, face, face_finder.VIEWS[:1])[0]
+        return face_finder.cut_out_largest(picture.convert("L"), found)[1] if found else None
 
     return find
 
@@ -246,11 +244,10 @@ def main(args: Args) -> dict:
         print(f"left out {dropped:,} Training rows that are in a test split too")
     if not args.report_only:
         utils.refuse_overwriting([source, faces.path, args.ferplus], [output, listed])
-        special = output.exists() and not output.is_file()  # a device or a pipe has no folder
         columns = faces.images, faces.labels, faces.usage, None, faces.classes, faces.votes
         utils.atomic_write(output, lambda path: fer2013_csv.write_csv(path, *columns))
         print(f"wrote {output}, {len(faces.images):,} rows")
-        if not special:
+        if not is_special(output):  # nothing is beside a device
             write_issues(faces, listed)
     return {"rows_read": rows, "rows_written": 0 if args.report_only else len(faces.images)}
 

@@ -9,8 +9,9 @@ Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one
 _methods.png, the same faces by all methods; _classes.png and .csv, the mean map of each class;
 _scores.png and .csv, which method to trust; .json, all of it. A CPU minute on a processor that is
 fast at bfloat16, which moves areas under the curves by less than 0.005; one and a half elsewhere.
-What to expect of the shipped model on PublicTest: occlusion is the most faithful (insertion less
-deletion 0.37), then Grad-CAM (0.25); plain gradients (0.09) do little better than edges (0.02).
+What to expect of the shipped model on PublicTest: occlusion is the most faithful (insertion AUC
+minus deletion AUC 0.37), then Grad-CAM (0.25); plain gradients (0.09) do little better than edges
+(0.02).
 """
 
 from dataclasses import dataclass
@@ -209,9 +210,8 @@ def explain_image(args: Args) -> dict:
     synthetic = saved_models.trained_on_synthetic(classifier)
     folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
     base = f"{folder / args.image.stem}{classifier.settings}_saliency{utils.changed(args, *RESULT)}"
-    title = f"What {classifier.name} looks at in {args.image.name}".replace("$", r"\$")
-    if synthetic:
-        title += "\nmodel trained on SYNTHETIC FACES, not photographs"
+    title = f"What {classifier.name} looks at in {args.image.name}"
+    title = saved_models.headline(classifier, title)
     precision = frozen.choose_precision(args.precision)
     net = attribution.explain(classifier, precision)
     batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)

@@ -218,13 +218,13 @@ def show_picture(args: Args) -> dict:
     box = (y - side / 2, x - side / 2, side, side)
     folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
     settings = classifier.settings + utils.changed(args, "show")
-    note = "\nmodel trained on SYNTHETIC FACES, not photographs" if synthetic else ""
     for target in choose_layers(classifier.model, args.layer):
         path = folder / f"{target.file_name}_image-{args.image.stem}{settings}_responses.png"
         utils.refuse_overwriting([args.image], [path])
         maps = maximization.feature_maps(classifier, target, face.image)
         highest = maps.max(axis=(1, 2))
-        title = f"{classifier.name} {target.name}: feature maps of {args.image.name}{note}"
+        title = f"{classifier.name} {target.name}: feature maps of {args.image.name}"
+        title = saved_models.headline(classifier, title)
         shown = np.argsort(-highest)[: args.show]
         figure = plot_feature_maps(face.image, maps, shown, title, Cell(face.picture, "photo", box))
         utils.save_figure(figure, path)

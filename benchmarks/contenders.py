@@ -160,18 +160,23 @@ def multiplier(size: int) -> Callable[[], None]:
 # Saliency maps, all of one untrained residual net
 
 
-def untrained_net(precision: str = "float32"):
-    """An untrained residual net as attribution.py takes it; the same weights in every process."""
+def untrained_classifier():
+    """An untrained residual net; the same weights in every process."""
     import train_cnn
-    from toolbox.analysis import attribution, saved_models
+    from toolbox.analysis import saved_models
     from toolbox.engine import keras
 
     keras.utils.set_random_seed(0)
     model = train_cnn.build_residual_cnn(32, stem="strided")
     path = Path("untrained.keras")
-    return attribution.explain(
-        saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None), precision
-    )
+    return saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
+
+
+def untrained_logits():
+    """The same up to its logits, as it would be saved."""
+    from toolbox.analysis.model_layers import logits_model
+
+    return logits_model(untrained_classifier().model)
 
 
 def map_ours(
@@ -180,7 +185,7 @@ def map_ours(
     """Our gradients, our integrated gradients, or the forward pass alone."""
     from toolbox.analysis import attribution
 
-    net = untrained_net(precision)
+    net = attribution.explain(untrained_classifier(), precision)
     if what == "forward":
         return lambda: attribution.in_batches(lambda x, _: net.scores(x), images, labels)
     if what == "gradient":
@@ -193,9 +198,7 @@ def map_by_keras_vis(images: np.ndarray, labels: np.ndarray) -> Callable[[], np.
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    from toolbox.analysis.model_layers import logits_model
-
-    peer = Saliency(logits_model(untrained_net().classifier.model), clone=False)
+    peer = Saliency(untrained_logits(), clone=False)
     faces, score = images[..., np.newaxis].astype("f4"), CategoricalScore(labels.tolist())
     return lambda: peer(score, faces)
 
@@ -206,13 +209,9 @@ def map_by_pair(
     """The maps of PAIR's saliency, which takes one face at a time."""
     import saliency.core as pair  # found before our saliency.py: see benchmark.py
 
-    from toolbox.analysis.model_layers import logits_model
     from toolbox.engine import tf
 
-    model, faces = (
-        logits_model(untrained_net().classifier.model),
-        images[..., np.newaxis].astype("f4"),
-    )
+    model, faces = untrained_logits(), images[..., np.newaxis].astype("f4")
     peer = pair.IntegratedGradients() if integrated else pair.GradientSaliency()
 
     def call(inputs, call_model_args, expected_keys=None) -> dict:  # as PAIR names them

@@ -273,3 +273,10 @@ def test_a_submission_of_other_classes_has_their_names(args, tmp_path):
     args = replace(args, model=str(tmp_path / "three.keras"), classes=classes)
     predict.main(replace(args, data=tmp_path / "test.csv", submission=path))
     assert set(pd.read_csv(path)["label"]) == {"Happy", "Contempt", "Sad"}
+
+
+def test_a_model_of_any_name_can_be_in_the_figures(args, tmp_path):
+    random_model(0).save(tmp_path / "$x^$.keras")
+    ASTRONAUT.save(tmp_path / "a.png")
+    args = replace(args, model=str(tmp_path / "$x^$.keras"), inputs=(tmp_path / "a.png",))
+    assert predict.main(args)["model"] == "$x^$" and (args.out / "faces.png").exists()

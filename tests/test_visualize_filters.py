@@ -131,6 +131,9 @@ def test_a_picture_of_ones_own_needs_no_csv(models, monkeypatch, capsys):
     assert json.loads((folder / f"{base}.json").read_text()) == record
     assert len(record["highest_activations"]) == 8
     assert "Model: x" in capsys.readouterr().out
+    formula = models / r"$\frac{$.png"
+    formula.write_bytes((models / "me.png").read_bytes())
+    visualize_filters.main(replace(args, image=formula))
     own = folder / f"{base}.png"  # a figure as the next picture, under a name that leads to itself
     (models / "me.png").unlink()
     (models / "me.png").symlink_to(own)

@@ -27,7 +27,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if is_special(path):
             _write_to_special_file(path, write)
             return
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -43,6 +43,11 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:  # a full disk names no file
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe or the like."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _write_to_special_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -84,6 +89,11 @@ def write_json(path: Path, record: dict) -> None:
     text = json.dumps(record, indent=2, allow_nan=False)
     text = re.sub(r"\[\n[\d\s,.eE+-]+\]", lambda match: " ".join(match[0].split()), text)
     write_text(path, text + "\n")
+
+
+def as_text(path: Path) -> str:
+    """A path that any file can hold: of a name that is no UTF-8, the odd bytes as \\udce9."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def plain(name: str) -> str:

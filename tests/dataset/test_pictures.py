@@ -11,10 +11,14 @@ import pytest
 from conftest import make_faces
 from PIL import Image
 
-from toolbox.dataset.pictures import middle_square, open_grey, open_picture
+from toolbox.dataset.pictures import middle_square, open_picture
 from toolbox.files import InputError
 
 FACE = make_faces(1)[0][0]
+
+
+def open_grey(path) -> Image.Image:
+    return open_picture(path).convert("L")
 
 
 def saved(path, image: Image.Image, **options):

@@ -84,17 +84,17 @@ def load_classifier(
     Both are for models whose NAME.json does not say.
     Raises InputError for a file that is absent, damaged, unsafe or no classifier of these classes.
     """
-    check_range(input_range, "--input-range")
+    low, high = check_range(input_range, "--input-range")
     model = model_files.load_model(path)
     record, unknown = read_record(path)
     told = described(path, record)
     beside = path.with_suffix(".json")
-    limits = told.get("input_range", input_range)
     source = str(beside) if "classes" in told else "--classes"
     outputs = adapter.read_classes(told.get("classes", classes), source)
     known = source if "classes" in told or classes else ""
     model = adapter.as_classifier(model, path, len(outputs), known)
-    low, high = check_range(limits, str(beside) if "input_range" in told else "--input-range")
+    if "input_range" in told:
+        low, high = check_range(told["input_range"], str(beside))
     if tuple(input_range) not in ((low, high), PIXELS):
         print(f"{path.stem} takes {low:g} to {high:g}, says {beside.name}; --input-range is unused")
     if "classes" in told and classes and outputs != adapter.read_classes(classes, "--classes"):
@@ -176,6 +176,12 @@ def described(path: Path, record: dict | None) -> dict:
         return {}  # the record of another model
     ours = {"input_range": PIXELS, "classes": CLASSES} if record else {}
     return ours | {key: told[key] for key in ("input_range", "classes") if key in told}
+
+
+def headline(classifier: Classifier, title: str) -> str:
+    """A figure's title, which says so if the model was trained on synthetic faces."""
+    note = "\nmodel trained on SYNTHETIC FACES, not photographs"
+    return files.plain(title) + (note if trained_on_synthetic(classifier) else "")
 
 
 def trained_on_synthetic(classifier: Classifier) -> bool:

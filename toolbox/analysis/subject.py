@@ -53,10 +53,9 @@ class Subject(NamedTuple):
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if faces are synthetic."""
-        title = files.plain(title)
-        if self.synthetic and not self.faces.synthetic:
-            return f"{title}\nmodel trained on SYNTHETIC FACES, not photographs"
-        return self.faces.headline(title)
+        if self.faces.synthetic:
+            return self.faces.headline(files.plain(title))
+        return saved_models.headline(self.classifier, title)
 
 
 def open_subject(

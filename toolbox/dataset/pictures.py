@@ -22,11 +22,6 @@ def middle_square(picture: Image.Image) -> tuple[np.ndarray, tuple[float, float,
     return image, (width / 2, height / 2, min(width, height))
 
 
-def open_grey(path: Path) -> Image.Image:
-    """A picture in 8-bit grey, as `open_picture` reads it."""
-    return open_picture(path).convert("L")
-
-
 def open_picture(path: Path) -> Image.Image:
     """A picture in 8-bit grey or RGB, upright, on white where it is transparent.
 

@@ -8,7 +8,6 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids
-from toolbox.files import plain
 from toolbox.late import Figure, Late
 from toolbox.photos.readings import Reading
 
@@ -79,9 +78,7 @@ def plot_timeline(table: pd.DataFrame, names: tuple[str, ...], title: str) -> Fi
     faces = table["face"].value_counts().index[:SHOWN].sort_values()
     figure = Figure(figsize=(10, 1.2 + 2 * max(len(faces), 1)), layout="constrained")
     more = table["face"].nunique() - len(faces)
-    figure.suptitle(
-        plain(title) + (f"\n{more} faces that appear less are not shown" if more else "")
-    )
+    figure.suptitle(title + (f"\n{more} faces that appear less are not shown" if more else ""))
     panels = figure.subplots(max(len(faces), 1), sharex=True, squeeze=False)[:, 0]
     step = table["seconds"].drop_duplicates().diff().median()
     for axes, face in zip(panels, faces, strict=False):

@@ -133,6 +133,12 @@ def cut_out(picture: np.ndarray, face: Found, scales: tuple[float, ...] = VIEWS)
     return np.array([region.resize((SIDE, SIDE), Image.BICUBIC, box=box) for box in boxes])
 
 
+def cut_out_largest(grey: Image.Image, found: list[Found]) -> tuple[Found, np.ndarray]:
+    """The largest of some faces in a picture in grey, and its first view, uint8 (48, 48)."""
+    face = max(found, key=lambda face: face.box[3])
+    return face, cut_out(np.asarray(grey), face, VIEWS[:1])[0]
+
+
 class OneFace(NamedTuple):
     """The largest face of a picture."""
 
@@ -155,14 +161,10 @@ def read_face(path: Path) -> OneFace:
     except InputError as error:
         found, problem = [], str(error)
     if found:
-        face = max(found, key=lambda face: face.box[3])
         if len(found) > 1:
             print(f"{path.name}: the largest of {len(found)} faces")
-        image, square, turn = (
-            cut_out(np.asarray(grey), face, VIEWS[:1])[0],
-            face.square(),
-            face.turn,
-        )
+        face, image = cut_out_largest(grey, found)
+        square, turn = face.square(), face.turn
     else:
         print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
         (image, square), turn = middle_square(grey), 0.0

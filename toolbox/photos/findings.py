@@ -8,9 +8,9 @@ import pandas as pd
 
 from toolbox.dataset.image_folder import files_below
 from toolbox.dataset.pictures import PICTURES
-from toolbox.files import InputError
+from toolbox.files import InputError, as_text
 from toolbox.photos.readings import Reading, as_row
-from toolbox.photos.video import VIDEOS, as_text
+from toolbox.photos.video import VIDEOS
 
 TABLES = (".csv", ".csv.gz", ".csv.zip")
 SHEET = ("faces.csv", "faces.png", "faces.json")  # what every run writes

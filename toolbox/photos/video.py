@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from toolbox.files import InputError
+from toolbox.files import InputError, as_text
 from toolbox.photos.face_finder import import_opencv
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".3gp")
@@ -21,11 +21,6 @@ class Frame(NamedTuple):
     number: int  # in the file, the first is 0
     seconds: float  # since the beginning
     image: Image.Image  # RGB
-
-
-def as_text(path: Path) -> str:
-    """A path that any file can hold: of a name that is no UTF-8, the odd bytes as \\udce9."""
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def refuse_odd_bytes(path: Path) -> None:
