@@ -16,11 +16,10 @@ a question mark, and its reason is in faces.csv.
 It names the expression that a stranger would name, not what a person feels.
 """
 
-import functools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import saved_models
+from toolbox.analysis import frozen, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
@@ -37,7 +36,7 @@ from toolbox.engine import keras
 from toolbox.files import as_text
 from toolbox.photos import drawing, face_finder, readings, video
 from toolbox.photos.findings import Findings, list_files
-from toolbox.photos.readings import Reading
+from toolbox.photos.readings import Reader, Reading
 from toolbox.photos.tracking import Tracker
 from utils import InputError
 
@@ -86,17 +85,21 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def follow(args: Args, stream, read: Callable) -> Iterator[tuple[video.Frame, list[Reading]]]:
-    """The frames of a video or webcam, with faces that keep their numbers."""
+def follow(args: Args, stream, reader: Reader) -> Iterator[tuple[video.Frame, list[Reading]]]:
+    """The frames of a video or webcam, with faces that keep their numbers.
+
+    While the model names the faces of one frame, a thread finds those of the next.
+    """
     tracker, live = Tracker(args.smooth), args.webcam is not None
-    for frame in video.read_frames(stream, args.every, *args.seconds, live=live):
-        yield frame, tracker.follow(read(frame.image), frame.seconds)
+    frames = video.read_frames(stream, args.every, *args.seconds, live=live)
+    for frame, faces in video.ahead((frame, reader.find(frame.image)) for frame in frames):
+        yield frame, tracker.follow(reader.name(*faces), frame.seconds)
 
 
-def read_picture(path: Path, out: Path, read: Callable, findings: Findings) -> None:
+def read_picture(path: Path, out: Path, reader: Reader, findings: Findings) -> None:
     """Name the faces of a picture, and write it annotated."""
     photo = open_picture(path)
-    found = read(photo)
+    found = reader.read(photo)
     target = out / findings.new_file(path, "_faces.jpg")
     picture = drawing.annotate(photo, found, findings.names)
     utils.atomic_write(target, lambda temporary: picture.save(temporary, quality=90))
@@ -105,7 +108,7 @@ def read_picture(path: Path, out: Path, read: Callable, findings: Findings) -> N
     print(f"{as_text(path)}: {labels or 'no face found'}")
 
 
-def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Findings) -> None:
+def read_video(args: Args, path: Path, out: Path, reader: Reader, findings: Findings) -> None:
     """Name the faces of a video, and write it annotated; Ctrl-C ends it there, but whole."""
     stream, began, stopped = video.open_video(path), time.perf_counter(), False
     target = out / findings.new_file(path, "_faces.mp4")
@@ -117,7 +120,7 @@ def read_video(args: Args, path: Path, out: Path, read: Callable, findings: Find
         nonlocal stopped
         writer = video.Writer(temporary, video.frames_per_second(stream) / args.every)
         try:
-            for frame, found in follow(args, stream, read):
+            for frame, found in follow(args, stream, reader):
                 writer.append(drawing.annotate(frame.image, found, findings.names))
                 findings.add(path, found, (frame.number, frame.seconds))
                 numbers.append(frame.number)
@@ -146,26 +149,26 @@ def warn_of_missing(path: Path, done: int, told: int) -> None:
         print(f"{path}: {done:,} of the {told:,} frames that it tells of; it may be cut off")
 
 
-def watch_webcam(args: Args, read: Callable, findings: Findings) -> None:
+def watch_webcam(args: Args, reader: Reader, findings: Findings) -> None:
     """Name the faces before a webcam, in a window where there is a screen."""
     stream, show = video.open_webcam(args.webcam), video.open_window("predict.py")
     print("Close the window to stop" if show else "No screen: the table alone. Ctrl-C to stop")
-    for frame, found in follow(args, stream, read):
+    for frame, found in follow(args, stream, reader):
         findings.add(Path(f"webcam{args.webcam}"), found, (frame.number, frame.seconds))
         if show and not show(drawing.annotate(frame.image, found, findings.names)):
             break
 
 
-def read_all(args: Args, files: list[Path], out: Path, read: Callable, findings: Findings) -> None:
+def read_all(args: Args, files: list[Path], out: Path, reader: Reader, findings: Findings) -> None:
     """Every file in turn. What is unreadable is an error alone, and a row among others."""
     if args.webcam is not None:
-        watch_webcam(args, read, findings)
+        watch_webcam(args, reader, findings)
     for path in files:
         try:
             if path.suffix.lower() in video.VIDEOS:
-                read_video(args, path, out, read, findings)
+                read_video(args, path, out, reader, findings)
             else:
-                read_picture(path, out, read, findings)
+                read_picture(path, out, reader, findings)
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -177,7 +180,7 @@ def read_all(args: Args, files: list[Path], out: Path, read: Callable, findings:
         raise InputError(f"none of the {len(files)} files could be read; name others")
 
 
-def save(args: Args, out: Path, classifier: Classifier, findings: Findings, stopped: bool) -> dict:
+def save(args: Args, out: Path, classifier: Classifier, findings: Findings, how: dict) -> dict:
     """Write the table, the contact sheet, the timelines and the record; returns the record."""
     table = findings.table()
     utils.write_text(out / "faces.csv", table.to_csv(index=False))
@@ -191,8 +194,7 @@ def save(args: Args, out: Path, classifier: Classifier, findings: Findings, stop
         figure = drawing.plot_timeline(rows, findings.names, title)
         utils.save_figure(figure, out / findings.new_file(Path(file), "_timeline.png"))
     counts = findings.summary()
-    record = utils.provenance(args) | {"model": classifier.name, "note": NOTE, "stopped": stopped}
-    record |= counts
+    record = utils.provenance(args) | {"model": classifier.name, "note": NOTE} | how | counts
     record["arguments"]["seconds"] = [s if math.isfinite(s) else None for s in args.seconds]
     utils.write_json(out / "faces.json", record)
     print(
@@ -264,17 +266,19 @@ def main(args: Args) -> dict:
     first = Path(f"webcam{args.webcam}") if args.webcam is not None else args.inputs[0]
     out = choose_folder(args, first, classifier)
     files = list_files(args.inputs, out) if args.inputs else []
-    read = functools.partial(readings.read_faces, detector, readings.compile_classifier(classifier))
+    precision = frozen.choose_precision("auto")
+    classify = readings.compile_classifier(classifier, precision)
+    reader = Reader(detector, classify)
     findings, stopped = Findings(classifier.classes, [], [], {}), False
     outputs = [out / name for name in findings.outputs(files)]
     utils.refuse_overwriting([*files, args.detector, classifier.path], outputs)
     try:
-        read_all(args, files, out, read, findings)
+        read_all(args, files, out, reader, findings)
     except KeyboardInterrupt:
         if not findings.has_read():  # an earlier run's table stays
             raise
         stopped = True
-    record = save(args, out, classifier, findings, stopped)
+    record = save(args, out, classifier, findings, {"computed_in": precision, "stopped": stopped})
     if stopped:
         raise KeyboardInterrupt
     return record

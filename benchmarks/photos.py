@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # last, so that a package comes before a script of its name
 
 import utils  # noqa: E402
-from toolbox.analysis import saved_models  # noqa: E402
+from toolbox.analysis import frozen, saved_models  # noqa: E402
 from toolbox.dataset import splits  # noqa: E402
 from toolbox.dataset.classes import class_name  # noqa: E402
 from toolbox.dataset.faces import SIDE  # noqa: E402
@@ -117,18 +117,18 @@ def measure_doubts(measured: Measured, probabilities: np.ndarray) -> dict:
 
 
 def peer(canvases: list[np.ndarray]) -> tuple[list[str | None], float]:
-    """What the package fer says, with its default settings; seconds per canvas."""
+    """What the package fer says, with its default settings; CPU seconds per canvas."""
     from fer.fer import FER
 
     detector, answers = FER(), []
     detector.detect_emotions(canvases[0])
-    began = time.perf_counter()
+    began = time.process_time()
     for canvas in canvases:
         found = detector.detect_emotions(canvas)
         largest = max(found, key=lambda face: face["box"][3], default=None)
         emotions = largest["emotions"] if largest else {}
         answers.append(class_name(max(emotions, key=emotions.get)) if emotions else None)
-    return answers, (time.perf_counter() - began) / len(canvases)
+    return answers, (time.process_time() - began) / len(canvases)
 
 
 def main(args: Args) -> dict:
@@ -139,7 +139,9 @@ def main(args: Args) -> dict:
     images, labels = faces.images[rows], faces.labels[rows].astype(int)
     path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
     classifier = saved_models.load_classifier(path)
-    classify, detector = readings.compile_classifier(classifier), face_finder.load_detector()
+    precision = frozen.choose_precision("auto")
+    classify = readings.compile_classifier(classifier, precision)
+    detector = face_finder.load_detector()
     place = functools.partial(Measured, detector, images, labels, seed=args.seed)
     plain = place(side=192, roll=0)
     crops, six = plain.crops(SCALES), classify(plain.crops(face_finder.VIEWS))
@@ -169,11 +171,12 @@ def main(args: Args) -> dict:
         results["found_at_size"][side] = share(
             np.array([f is not None for f in place(side=side, roll=0).found])
         )
+    reader = readings.Reader(detector, classify)
     pictures = [Image.fromarray(canvas) for canvas in plain.canvases]
-    began = time.perf_counter()
+    began = time.process_time()
     for picture in pictures:
-        readings.read_faces(detector, classify, picture)
-    results["seconds_per_photo"] = (time.perf_counter() - began) / len(pictures)
+        reader.read(picture)
+    results["cpu_seconds_per_photo"] = (time.process_time() - began) / len(pictures)
     if importlib.util.find_spec("fer"):
         answers, seconds = peer(plain.canvases)
         answered = np.array([answer is not None for answer in answers])
@@ -182,11 +185,16 @@ def main(args: Args) -> dict:
             "found": share(answered),
             "right_of_found": share(right[answered]),
             "right_of_all": share(right),
-            "seconds_per_photo": seconds,
+            "cpu_seconds_per_photo": seconds,
         }
     command = shlex.join(["python", "benchmarks/photos.py", *sys.argv[1:]])
     record = utils.provenance(args, faces) | {"command": command, "model": classifier.name}
-    record |= {"load_average": list(os.getloadavg()), "faces": len(rows), "results": results}
+    record |= {
+        "computed_in": precision,
+        "load_average": list(os.getloadavg()),
+        "faces": len(rows),
+        "results": results,
+    }
     utils.write_json(args.output, record)
     for name, result in results.items():
         print(f"{name}: {result}")

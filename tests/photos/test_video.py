@@ -75,3 +75,15 @@ def test_a_name_that_is_no_utf8_is_refused_before_opencv_crashes(tmp_path):
         video.open_video(path)
     with pytest.raises(InputError, match="rename it"):
         video.Writer(path, 10).append(Image.new("RGB", (64, 48)))
+
+
+def test_items_that_a_thread_makes_ahead_come_in_order_and_so_does_what_goes_wrong():
+    def items():
+        yield from range(3)
+        raise InputError("no more")
+
+    made = video.ahead(items())
+    assert [next(made) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputError, match="no more"):
+        next(made)
+    assert list(video.ahead(iter("abc"))) == ["a", "b", "c"]

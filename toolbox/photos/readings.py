@@ -38,13 +38,16 @@ class Reading(NamedTuple):
         return [reason for reason, holds in reasons.items() if holds]
 
 
-def compile_classifier(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+def compile_classifier(
+    classifier: Classifier, precision: str = "float32"
+) -> Callable[[np.ndarray], np.ndarray]:
     """A function from crops uint8 (n, views, 48, 48) to probabilities float64 (n, classes).
 
     They are the mean over the views and their mirror images, all in one call of one compiled
     function: `model.predict` takes longer to start than a frame lasts.
     """
-    activation, model = adapter.last_activation(classifier.model), freeze(classifier.model)
+    activation = adapter.last_activation(classifier.model)
+    model = freeze(classifier.model, precision)
 
     @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE), tf.uint8)])
     def answer(faces: tf.Tensor) -> tf.Tensor:
@@ -61,15 +64,26 @@ def compile_classifier(classifier: Classifier) -> Callable[[np.ndarray], np.ndar
     return classify
 
 
-def read_faces(detector, classify: Callable, photo: Image.Image) -> list[Reading]:
-    """Find the faces of a picture and name their expressions; they are numbered from the left."""
-    found = find_faces(detector, np.asarray(photo.convert("RGB")))
-    if not found:
-        return []
-    grey = np.asarray(photo.convert("L"))
-    crops = np.array([cut_out(grey, face) for face in found])
-    answers = zip(found, crops[:, 0], classify(crops), strict=True)
-    return [Reading(*answer, number) for number, answer in enumerate(answers, 1)]
+class Reader(NamedTuple):
+    """Finds the faces in pictures, and names their expressions."""
+
+    detector: object  # of face_finder.load_detector
+    classify: Callable[[np.ndarray], np.ndarray]  # of compile_classifier
+
+    def find(self, photo: Image.Image) -> tuple[list[Found], np.ndarray]:
+        """The faces from the left, and their views, uint8 (n, views, 48, 48)."""
+        found = find_faces(self.detector, np.asarray(photo.convert("RGB")))
+        grey = np.asarray(photo.convert("L"))
+        return found, np.array([cut_out(grey, face) for face in found])
+
+    def name(self, found: list[Found], crops: np.ndarray) -> list[Reading]:
+        """What the model says of them; they are numbered from the left."""
+        answers = zip(found, crops[:, 0], self.classify(crops), strict=True) if found else ()
+        return [Reading(*answer, number) for number, answer in enumerate(answers, 1)]
+
+    def read(self, photo: Image.Image) -> list[Reading]:
+        """Find the faces of a picture and name their expressions."""
+        return self.name(*self.find(photo))
 
 
 def as_row(reading: Reading, names: tuple[str, ...]) -> dict:

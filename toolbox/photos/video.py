@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +87,15 @@ def read_frames(
         decoded, image = video.retrieve()
         if decoded:
             yield Frame(number, seconds, Image.fromarray(np.ascontiguousarray(image[..., ::-1])))
+
+
+def ahead(items: Iterator) -> Iterator:
+    """The same items; a thread makes each of them while the one before is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 class Writer:
