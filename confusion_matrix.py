@@ -25,10 +25,11 @@ import utils
 from toolbox.analysis import in_words, metrics, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
+from toolbox.dataset.classes import in_lines
 from toolbox.late import Figure
 from utils import InputError
 
-PAIRS, ERRORS_PER_PAIR = 6, 6  # in the figure of errors
+PAIRS, ERRORS_PER_PAIR, LETTERS = 6, 6, 14  # in the figure of errors, and in a line above one
 MOSTLY = 0.9  # a model with more answers of one class than that has not learned to tell them apart
 
 
@@ -153,7 +154,9 @@ def plot_errors(
     """One row per pair, its most confident errors from the left; images uint8 (n, 48, 48)."""
     pairs = list(errors.groupby(["true", "predicted"], sort=False))
     rows, columns = max(len(pairs), 1), max((len(faces) for _, faces in pairs), default=3)
-    figure = Figure(figsize=(1.6 * max(columns, 3), 0.6 + 1.95 * rows), layout="constrained")
+    names = [in_lines(name, LETTERS) for name in classes]
+    tall = 1.65 + 0.3 * max(1 + name.count("\n") for name in names)
+    figure = Figure(figsize=(1.6 * max(columns, 3), 0.6 + tall * rows), layout="constrained")
     figure.suptitle(title if pairs else f"{title}\nno errors")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -161,7 +164,7 @@ def plot_errors(
     for row, ((true, predicted), faces) in zip(grid, pairs, strict=False):
         for axes, face, probability in zip(row, faces["face"], faces["probability"], strict=False):
             axes.imshow(images[face], cmap="gray", vmin=0, vmax=255)
-            text = f"{classes[true]}, taken for\n{classes[predicted]} {100 * probability:.0f} %"
+            text = f"{names[true]}, taken for\n{names[predicted]} {100 * probability:.0f} %"
             axes.set_title(text, fontsize=9)
     return figure
 

@@ -29,6 +29,7 @@ from toolbox.analysis.filter_layers import choose_layers, crop, field_box
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids, square_rows
 from toolbox.analysis.subject import Subject, open_subject
+from toolbox.dataset.classes import in_lines
 from toolbox.late import Figure
 from toolbox.photos.face_finder import read_face
 from utils import InputError
@@ -151,7 +152,7 @@ def plot_best_faces(study: Study, best: pd.DataFrame, subject: Subject, title) -
         row = [Cell(crop(pictures[i], target, target.middle), f"ascent: {reached[i]:.1f}")]
         for found in best[best["filter"] == study.shown[i]].itertuples():
             face, place = subject.faces.images[found.row], (found.map_y, found.map_x)
-            text = f"{found.label} {found.activation:.1f}"
+            text = f"{in_lines(found.label, 12, 1)} {found.activation:.1f}"
             row.append(Cell(crop(face, target, place), text))
             if not target.sees_whole_face:
                 row.append(Cell(face, f"row {found.row}", field_box(target, place)))

@@ -19,13 +19,20 @@ import train_dnn
 import utils
 import visualize_filters
 from toolbox.dataset import fer2013_csv
-from toolbox.dataset.classes import class_name, in_order
+from toolbox.dataset.classes import class_name, in_lines, in_order
 from utils import CLASSES, InputError
 
 NAMES = {
     2: ("joy", "anger"),
     8: ("neutral", "contempt", "happiness", "sad", "Fearful", "DISGUST", "anger", "surprise"),
 }
+
+
+def test_names_of_figures_are_wrapped_and_cut_off_where_they_are_too_long():
+    assert in_lines("Happy", 12) == "Happy"
+    assert in_lines("Contemptuously amused", 12, 1) == "Contemptuou…"
+    assert in_lines("悲しみと怒り", 8).split() == ["悲しみと", "怒り"]
+    assert "".join(in_lines("x" * 40, 16).split()) == "x" * 40
 
 
 def write(path, count: int, classes, missing: int | None = None):

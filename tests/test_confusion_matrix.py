@@ -1,5 +1,6 @@
 """The figure and the words say what the matrix holds, and the command evaluates the right rows."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -38,6 +39,23 @@ def test_the_figure_has_ratio_and_count_of_true_rows_in_each_cell():
     assert axes.get_xlabel() == "predicted" and axes.get_ylabel() == "true"
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CLASSES)
     assert axes.get_yticklabels()[2].get_text() == f"Fear ({counts[2].sum()})"
+
+
+def test_long_and_chinese_names_do_not_overlap_and_warn_of_nothing(tmp_path, recwarn):
+    letters = (
+        "Contemptuously amused and a bit surprise",
+        "悲しみと怒りの混ざった表情です" * 2,
+        "x" * 40,
+    )
+    names = tuple(f"{letters[i % 3][:-1]}{i}" for i in range(7))
+    matrix = confusion_matrix.plot_matrix(np.eye(7, dtype=int), names, "title")
+    utils.save_figure(matrix, tmp_path / "matrix.png")
+    assert not [str(warning.message) for warning in recwarn]
+    matrix.draw_without_rendering()
+    for ticks in (matrix.axes[0].get_xticklabels(), matrix.axes[0].get_yticklabels()):
+        boxes = [tick.get_window_extent() for tick in ticks]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+        assert all(matrix.bbox.contains(*box.min) for box in boxes)
 
 
 def test_classes_are_measured_as_scikit_learn_does():

@@ -12,7 +12,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from toolbox.late import Figure
+from toolbox.late import Figure, Late
+
+matplotlib = Late("matplotlib")
+# Names of fonts with the letters of China, Japan or Korea.
+OTHER_LETTERS = r"CJK|Hei\b|YaHei|PingFang|Hiragino|Gothic|Arial Unicode"
 
 
 class InputError(ValueError):
@@ -107,10 +111,19 @@ def plain(name: str) -> str:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and say so."""
     look = {"dpi": 150, "metadata": {"Software": None}}
+    family = _fonts()
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_family(family)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of names in a script that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # boxes show that no font here has the letters
         atomic_write(path, lambda temporary: figure.savefig(temporary, **look))
     print(f"wrote {path}")
+
+
+def _fonts() -> list[str]:
+    """Matplotlib's own font, then those of this machine that have the letters it lacks."""
+    installed = matplotlib.font_manager.fontManager.get_font_names()
+    return ["DejaVu Sans", *(name for name in sorted(installed) if re.search(OTHER_LETTERS, name))]
 
 
 def refuse_overwriting(inputs: list[Path | None], outputs: list[Path]) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from toolbox.analysis import faithfulness
+from toolbox.dataset.classes import in_lines
 from toolbox.late import Axes, Figure, Rectangle
 from toolbox.photos.face_finder import OneFace
 
@@ -18,6 +19,7 @@ UNITS = {
     "gradient": "size of the change of the class score per grey level",
 }
 SCORE = "(class score: the output for the predicted class, before the softmax)"
+LETTERS = 26  # in a line beside a face
 MANY = 0.995  # of a map's pixels are within its scale, so that one pixel does not decide on it
 
 
@@ -45,7 +47,14 @@ def show_face(axes: Axes, image: np.ndarray, text: str = "") -> None:
     """A grey picture (48, 48) of 0..255, with a text to its left."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
+    text = "\n".join(in_lines(line, LETTERS) for line in text.split("\n"))
     axes.set_ylabel(text, rotation=0, ha="right", va="center")
+
+
+def wider(texts: list[str]) -> float:
+    """What texts beside faces need beyond a usual one, inches."""
+    longest = max(len(line) for text in texts for line in text.split("\n"))
+    return 0.2 * max(min(longest, LETTERS) - 18, 0)
 
 
 def show_map(axes: Axes, heat: np.ndarray) -> None:
@@ -74,7 +83,8 @@ def plot_panels(
     images: (n, 48, 48) of 0..255. maps: float (n, 48, 48). keep: fraction of the pixels in the
     third panels. texts: beside the faces.
     """
-    figure = Figure(figsize=(6, 1.5 * len(images) + 1.6), layout="compressed")
+    size = 6 + wider(texts), 1.5 * len(images) + 1.6
+    figure = Figure(figsize=size, layout="compressed")
     figure.suptitle(title)
     grid = figure.subplots(len(images), 3, squeeze=False)
     names = "face", in_words(method), f"top {100 * keep:g} % of pixels"
@@ -119,7 +129,7 @@ def plot_methods(
     images: np.ndarray, maps: dict[str, np.ndarray], texts: list[str], title: str
 ) -> Figure:
     """The same faces by all methods, one column per method."""
-    size = 1.35 * len(maps) + 2.7, 1.55 * len(images) + 1.8
+    size = 1.35 * len(maps) + 2.7 + wider(texts), 1.55 * len(images) + 1.8
     figure = Figure(figsize=size, layout="compressed")
     figure.suptitle(title)
     grid = figure.subplots(len(images), 1 + len(maps), squeeze=False)
@@ -150,7 +160,7 @@ def plot_class_means(
     for label, (above, below) in zip(faces, grid.T, strict=True):
         of_faces, of_maps = counts[label]
         show_face(above, faces[label])
-        above.set_title(label, fontsize=11)
+        above.set_title(in_lines(label, 14), fontsize=11)
         above.set_xlabel(f"mean of {of_faces:,} faces", fontsize=8, labelpad=2)
         show_map(below, heats[label])
         below.set_xlabel(f"mean of {of_maps:,} maps:\n{below.get_xlabel()}", fontsize=8)

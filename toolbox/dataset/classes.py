@@ -1,6 +1,8 @@
 """Names of classes, the same for data and models in whatever spelling and order."""
 
 import re
+import textwrap
+import unicodedata
 from collections.abc import Iterable
 
 from toolbox.dataset.faces import CLASSES
@@ -30,6 +32,14 @@ def class_name(word: str) -> str:
     if not NAME.fullmatch(word) or word.lower() in ABSENT:
         raise ValueError(f"{word[:20]!r} is no name of a class")
     return BY_SPELLING.get(word.lower(), word.capitalize())
+
+
+def in_lines(name: str, width: int, lines: int = 3) -> str:
+    """A name for a figure, in lines of at most `width` letters; Chinese ones are twice as wide."""
+    width //= 1 + any(unicodedata.east_asian_width(letter) in "WF" for letter in name)
+    wrapped = textwrap.wrap(name, width)
+    text = "\n".join(wrapped[:lines])
+    return text if len(wrapped) <= lines else f"{text[:-1]}…"
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids
+from toolbox.dataset.classes import in_lines
 from toolbox.late import Figure, Late
 from toolbox.photos.readings import Reading
 
@@ -29,7 +30,7 @@ def label(reading: Reading, names: tuple[str, ...]) -> str:
     """Expression and its probability, with a question mark if it is doubtful."""
     best = int(reading.probabilities.argmax())
     sure = "" if not reading.doubts() else " ?"
-    return f"{names[best]} {100 * reading.probabilities[best]:.0f} %{sure}"
+    return f"{in_lines(names[best], 20, 1)} {100 * reading.probabilities[best]:.0f} %{sure}"
 
 
 def annotate(photo: Image.Image, readings: list[Reading], names: tuple[str, ...]) -> Image.Image:
@@ -90,7 +91,9 @@ def plot_timeline(table: pd.DataFrame, names: tuple[str, ...], title: str) -> Fi
         ):
             values = np.insert(rows[name].to_numpy(float), gaps, np.nan)
             style = "-" if line < len(COLOURS) else "--"
-            axes.plot(seconds, values, style, color=colour, label=name, linewidth=1.3)
+            axes.plot(
+                seconds, values, style, color=colour, label=in_lines(name, 20, 1), linewidth=1.3
+            )
         axes.set(ylabel=f"face {face:.0f}\nprobability", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="seconds")
