@@ -57,7 +57,7 @@ def test_names_in_any_spelling_have_one_order():
 
 
 @pytest.mark.parametrize("count", [2, 8])
-def test_every_script(count, tmp_path, monkeypatch):
+def test_every_script(count, tmp_path, monkeypatch, capsys):
     data = write(tmp_path / "others.csv", 168, NAMES[count], missing=1)
     classes = in_order(map(class_name, NAMES[count]))
     for faces in (utils.load_faces(data), utils.load_faces(data)):  # parsed, then from the cache
@@ -73,6 +73,9 @@ def test_every_script(count, tmp_path, monkeypatch):
     record = confusion_matrix.main(confusion_matrix.Args(**common))
     missing = record["classes"][class_name(NAMES[count][1])]
     assert list(record["classes"]) == list(classes) and missing["support"] == 0
+    absent = class_name(NAMES[count][1])
+    told = [line for line in capsys.readouterr().out.splitlines() if "Note" in line]
+    assert told == [f"Note: no PublicTest face of others.csv is {absent}"]
     if count == 2:
         return
     train_dnn.main(train_dnn.Args(data, **folders, **small))

@@ -10,6 +10,7 @@ from skimage import data
 from toolbox.files import InputError
 from toolbox.photos import face_finder
 from toolbox.photos.face_finder import Found, cut_out, find_faces, load_detector, read_face
+from toolbox.photos.readings import Reading
 
 ASTRONAUT = data.astronaut()
 
@@ -33,6 +34,15 @@ def test_a_picture_of_48_pixels_is_the_face_itself(detector):
     picture = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
     (face,) = find_faces(detector, np.repeat(picture[..., np.newaxis], 3, axis=-1))
     np.testing.assert_array_equal(cut_out(picture, face)[0], picture)
+
+
+def test_a_face_that_is_nearly_constant_is_doubtful(tmp_path, capsys, detector):
+    grey = np.random.default_rng(0).normal(128, 2, (48, 48)).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    read_face(tmp_path / "grey.png")
+    assert "blank" in capsys.readouterr().out
+    (found,) = find_faces(detector, np.repeat(grey[..., np.newaxis], 3, axis=-1))
+    assert Reading(found, cut_out(grey, found)[0], np.eye(7)[3]).doubts() == ["blank"]
 
 
 def test_a_tilted_face_is_cut_out_as_the_upright_one():

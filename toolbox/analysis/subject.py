@@ -98,6 +98,8 @@ def open_subjects(
         )
         if not len(rows):
             raise InputError(f"no face of {split} is of these classes; name another --split")
+    if faces.labels is not None:
+        splits.tell_absent(faces, rows, split, first.classes)
     synthetic = faces.synthetic or saved_models.trained_on_synthetic(first)
     if synthetic and not faces.synthetic:
         print(f"*** {first.name} was trained on SYNTHETIC FACES, not photographs. ***")

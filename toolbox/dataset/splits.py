@@ -82,6 +82,14 @@ def _hold_out_publictest(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     return rows, held_out
 
 
+def tell_absent(faces: Faces, rows: np.ndarray, where: str, classes: tuple[str, ...]) -> None:
+    """Say which of the first `classes` no face of `rows` is of; where: what those are."""
+    counts = np.bincount(faces.labels[rows], minlength=len(classes))
+    absent = [name for name, count in zip(classes, counts, strict=False) if not count]
+    if absent:
+        print(f"Note: no {where} face of {faces.path.name} is {' or '.join(absent)}")
+
+
 def sha256_of_rows(faces: Faces, rows: np.ndarray) -> str:
     """SHA-256 of the pixels and labels of some rows: the same in whatever file they are."""
     return hashlib.sha256(faces.images[rows].tobytes() + faces.labels[rows].tobytes()).hexdigest()

@@ -24,6 +24,7 @@ SCORE, OVERLAP = 0.6, 0.3  # least score of a face; most overlap of two
 LEAST_SIDE, MOST_SIDE = 200, 640  # of the long side of what YuNet sees, pixels
 VIEWS = (0.9, 0.8, 1.0)  # sides of the squares, in heights of YuNet's box; the first is shown
 SHOWN = 800  # most pixels of a side of a picture in a figure
+BLANK = 5  # standard deviation of the grey levels below which a crop shows no face; FER2013's: 9
 LEVEL = 15.0  # a face that tilts by more is turned upright, degrees
 
 
@@ -151,7 +152,7 @@ class OneFace(NamedTuple):
 def read_face(path: Path) -> OneFace:
     """The largest face in a picture; without one, or without a detector, its middle square.
 
-    Says in a line if it is not the only face. Raises InputError for what is no picture.
+    Says in a line if it is not the only face, or blank. Raises InputError for what is no picture.
     """
     photo = open_picture(path)
     grey = photo.convert("L")
@@ -168,6 +169,8 @@ def read_face(path: Path) -> OneFace:
     else:
         print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
         (image, square), turn = middle_square(grey), 0.0
+    if image.std() < BLANK:
+        print(f"{path.name}: the face is blank, so what a model says of it means nothing")
     width = grey.width
     grey.thumbnail((SHOWN, SHOWN))
     x, y, side = (length * grey.width / width for length in square)

@@ -117,6 +117,9 @@ def train(
         f"{run.name}: {model.count_params():,} parameters, {len(split.training):,} training and "
         f"{len(split.validation):,} validation faces of {split.faces.path.name}"
     )
+    if devices.first:
+        splits.tell_absent(split.faces, split.training, "training", split.faces.classes)
+        splits.tell_absent(split.faces, split.validation, "validation", split.faces.classes)
     fit(state, split, augment)
     model.set_weights(state.best_weights)
     saved = run_records.bare_model(model)
