@@ -3,6 +3,7 @@
 Nothing here imports Keras, so that the data scripts start at once.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -116,7 +117,8 @@ def run(main: Callable, args) -> None:
     status: int | str | None = None
     try:
         main(args() if callable(args) else args)
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # all is done, though nobody reads on
+            sys.stdout.flush()
     except InputError as error:
         status = f"error: {error}"
     except BrokenPipeError:  # as of `| head`: nobody reads on

@@ -290,6 +290,26 @@ def damage(path: Path, rng: random.Random) -> None:
         path.write_text("\n".join(lines))
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("fast.json", '"minutes": 4.04', '"minutes": -4.04'),
+        ("fast.json", '"validation_accuracy": 0.613', '"validation_accuracy": 7.5'),
+        ("fast.csv", "0.613", "7.5"),
+        ("validation_confusion.json", '"recall": 0.9876', '"recall": 98.76'),
+        ("validation_confusion.csv", "Sad,2", "Sad,-2"),
+        ("semi_supervised.csv", "0.44", "44"),
+    ],
+)
+def test_impossible_numbers_are_refused(file, old, new, args):
+    (path,) = [path for path in args.models_dir.parent.rglob(file)]
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=f"{file} is damaged"):
+        text_of(args)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_damaged_records_are_one_line(args, seed):
     """Each of many mutations either makes no difference that matters, or is told with its file."""

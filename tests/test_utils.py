@@ -111,6 +111,7 @@ def test_closed_outputs_cause_no_traceback(redirection):
         done = started(code, redirection)
         assert done.stderr == ""
         assert done.returncode in (0, 1)
+    assert started("main = print", "| true; exit ${PIPESTATUS[0]}").returncode == 0  # all was done
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])

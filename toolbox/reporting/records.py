@@ -17,19 +17,20 @@ from toolbox.files import InputError
 from toolbox.reporting.markdown import Missing, picture
 
 # The shapes of what is read: a type, {key: shape}, [shape] for a list, [shape, shape] for one of
-# two, or (shape,) for a dictionary of any keys. A key that ends in "?" may be absent or null, and
-# `float` is any finite number.
+# two, or (shape,) for a dictionary of any keys. A key that ends in "?" may be absent or null.
+# `float` is any finite number, `int` a count, and a slice holds the least and the greatest number.
+SHARE, AMOUNT = slice(0, 1.0001), slice(0, 1e15)  # sums of floats may be a little above 1
 PROVENANCE = {
     **{"command": str, "machine": str, "arguments": dict},
     "data": {"file": str, "sha256": str, "rows": int},
 }
 RUN = PROVENANCE | {
-    "arguments": {"validation_fraction": float, "network?": str, "net?": str, "augment?": bool},
+    "arguments": {"validation_fraction": SHARE, "network?": str, "net?": str, "augment?": bool},
     "versions": {"tensorflow": str, "keras": str},
     **dict.fromkeys(("parameters", "epochs", "best_epoch"), int),
-    **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), float),
+    **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), AMOUNT),
     "metrics": dict.fromkeys(
-        ("training_accuracy", "validation_accuracy", "public_test_accuracy?"), float
+        ("training_accuracy", "validation_accuracy", "public_test_accuracy?"), SHARE
     ),
     "split": {
         **{"method": str, "training_rows": int},
@@ -43,18 +44,18 @@ CNN = {  # besides
         **{"shift": float, "rotation": float, "zoom": float, "flip": bool},
     }
 }
-MEASURED = {"accuracy": float, "accuracy_interval": [float, float], "macro_f1": float}
+MEASURED = {"accuracy": SHARE, "accuracy_interval": [SHARE, SHARE], "macro_f1": SHARE}
 CONFUSION = PROVENANCE | {
     **{"split": str, "faces": int, **MEASURED, "observations": [str]},
-    "classes": (dict.fromkeys(("precision", "recall", "f1-score", "support"), float),),
+    "classes": ({**dict.fromkeys(("precision", "recall", "f1-score"), SHARE), "support": AMOUNT},),
     **{"without_seen?": MEASURED, "faces_seen_in_training?": int},
 }
-SCORE = dict.fromkeys(("deletion_auc", "insertion_auc"), float) | dict.fromkeys(
-    ("accuracy_keeping_top", "accuracy_losing_top", "rank_correlation_all_shuffled?"), float
-)
+SCORE = dict.fromkeys(
+    ("deletion_auc", "insertion_auc", "accuracy_keeping_top", "accuracy_losing_top"), SHARE
+) | {"rank_correlation_all_shuffled?": float}
 SALIENCY = PROVENANCE | {
-    **{"split": str, "arguments": {"keep": float, "method": str}},
-    "evaluation": {"faces": int, "accuracy": float, "scores": (SCORE,), "verdict": str},
+    **{"split": str, "arguments": {"keep": SHARE, "method": str}},
+    "evaluation": {"faces": int, "accuracy": SHARE, "scores": (SCORE,), "verdict": str},
 }
 FILTERS = PROVENANCE | {
     **dict.fromkeys(("layer", "split", "receptive_field"), str),
@@ -63,6 +64,7 @@ FILTERS = PROVENANCE | {
 }
 SPLITS = ("PublicTest", "validation", "Test", "PrivateTest", "all")  # the first is reported
 HISTORY = ("epoch", "accuracy", "val_accuracy", "cpu_seconds")
+SHARES = {"accuracy", "val_accuracy", "macro_f1"}  # in tables
 
 
 class Run(NamedTuple):
@@ -169,7 +171,7 @@ def read_json(path: Path, shape: dict) -> dict:
 
 
 def read_table(path: Path, numbers: tuple[str, ...] = (), rows: int = 0) -> pd.DataFrame:
-    """The CSV at `path`; `numbers`, or without them all, are columns of finite numbers.
+    """The CSV at `path`; `numbers`, or without them all, are columns of finite numbers from 0 on.
 
     rows: their number, if that is fixed.
 
@@ -182,6 +184,9 @@ def read_table(path: Path, numbers: tuple[str, ...] = (), rows: int = 0) -> pd.D
         table = table.astype(dict.fromkeys(columns, float))
         if table.empty or not table[columns].map(math.isfinite).all(axis=None):
             raise ValueError("a number is missing")
+        shares = table[[name for name in columns if name in SHARES]]
+        if (table[columns] < 0).any(axis=None) or (shares > SHARE.stop).any(axis=None):
+            raise ValueError("a number is negative, or a share above 1")
         if len(table) != (rows or len(table)):
             raise ValueError(f"{len(table)} rows instead of {rows}")
     except (ValueError, LookupError, TypeError, OverflowError) as error:
@@ -203,11 +208,13 @@ def check(value, shape, where: str) -> None:
             raise ValueError(f"{where} has {len(value)} parts")
         for part in value if isinstance(shape, list) else value.values():
             check(part, shape[0], f"a part of {where}")
-    elif not isinstance(value, (int, float) if shape is float else shape) or (
-        # True is an int, and NaN is not less than anything
-        isinstance(value, bool | int | float)
-        and (isinstance(value, bool) != (shape is bool) or not abs(value) < 1e15)
-    ):
+    elif shape in (int, float) or isinstance(shape, slice):
+        kind = int if shape is int else int | float
+        limits = slice(-1e15, 1e15) if shape is float else AMOUNT if shape is int else shape
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or not limits.start <= value <= limits.stop:  # NaN is in no range
+            raise ValueError(f"{where} is {value!r:.40}")
+    elif not isinstance(value, shape):
         raise ValueError(f"{where} is {value!r:.40}")
 
 

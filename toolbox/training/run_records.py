@@ -101,6 +101,8 @@ def read_run(models_dir: Path, name: str) -> tuple[pd.DataFrame, dict]:
         ):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} where a number or a name should be")
+        if not 0 <= record["metrics"]["validation_accuracy"] <= 1:
+            raise ValueError("an accuracy that is none")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         why = " ".join(str(error).split())[:80]
         raise InputError(f"{paths[0]} or .csv is damaged ({why}); train {name} again") from None
