@@ -169,6 +169,8 @@ def compare(args: Args, cnn: str, faces: utils.Faces) -> None:
 
 def train(args: Args, faces: utils.Faces) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
+    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
+
     folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
     run = Run(
         args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders
@@ -176,7 +178,7 @@ def train(args: Args, faces: utils.Faces) -> dict:
     split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
     fit.make_repeatable(args.seed)
     model = build_dnn(args.width, args.dropout, args.rescale, len(faces.classes))
-    optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
+    optimizer = FusedAdadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
     loss = "categorical_crossentropy"
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return fit.train(model, split, run, utils.provenance(args, faces))

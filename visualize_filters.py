@@ -245,22 +245,22 @@ def main(args: Args) -> dict:
     faces = utils.load_faces(args.data)
     path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
     classifier = saved_models.load_classifier(path, args.input_range, args.classes)
-    targets = choose_layers(classifier.model, args.layer)
+    precision = frozen.choose_precision(args.precision)
+    trained = maximization.climbers(classifier, args.layer, precision)
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
     choose_face(args.row, subject)  # a wrong row shows now, not after minutes
     copy = maximization.untrained_copy(classifier, args.seed)
+    untrained = maximization.climbers(copy, args.layer, precision)
+    targets = [climber.target for climber in trained]
     found = maximization.activations_on_faces(classifier, targets, faces.images[subject.rows])
     moves = args.shift, args.rotation, args.zoom
-    how = args.plain, args.seed, frozen.choose_precision(args.precision)
-    settings = maximization.AscentSettings(args.steps, args.rate, *moves, *how)
+    settings = maximization.AscentSettings(args.steps, args.rate, *moves, args.plain, args.seed)
     records, verbose = {}, int(sys.stdout.isatty())
-    same_layers = choose_layers(copy.model, args.layer)
-    for target, same, on_faces in zip(targets, same_layers, found, strict=True):
+    for *climbers, target, on_faces in zip(trained, untrained, targets, found, strict=True):
         if not np.isfinite(on_faces.values).all():
             raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
         print(f"{target.name}: ascent of {min(args.show, target.filters)} filters ...", flush=True)
-        models = (classifier, target), (copy, same)
-        study = filter_study.study_layer(*models, on_faces, args.show, settings, verbose)
+        study = filter_study.study_layer(*climbers, on_faces, args.show, settings, verbose)
         record = records[target.name] = save_study(args, subject, study)
         print(
             f"{target.name}: {record['dead']} of {record['filters']} filters dead; "

@@ -265,13 +265,13 @@ def deepest_layer():
 def climb_ours(filters: int, steps: int, plain: bool) -> Callable[[], None]:
     """Our ascent, all filters in one batch; `plain` is the homework's bare method."""
     from toolbox.analysis import saved_models
-    from toolbox.analysis.activation_maximization import AscentSettings, ascend
+    from toolbox.analysis.activation_maximization import AscentSettings, ascend, climbers
 
     model, target = deepest_layer()
     path = Path("untrained.keras")
     net = saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
-    settings = AscentSettings(steps, plain=plain)
-    return lambda: ascend(net, target, np.arange(filters), settings)
+    [climber], settings = climbers(net, target.name), AscentSettings(steps, plain=plain)
+    return lambda: ascend(climber, np.arange(filters), settings)
 
 
 def climb_eagerly(filters: int, steps: int) -> Callable[[], None]:

@@ -36,4 +36,5 @@ def ascend(classifier: Classifier, layer=0, filters=None, verbose=0, **settings)
     target = filter_layers(classifier.model)[layer]
     filters = np.arange(target.filters) if filters is None else np.array(filters)
     settings = maximization.AscentSettings(**settings)
-    return target, maximization.ascend(classifier, target, filters, settings, verbose)
+    climber = maximization.climbers(classifier, target.name)[0]
+    return target, maximization.ascend(climber, filters, settings, verbose)

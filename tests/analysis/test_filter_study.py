@@ -24,7 +24,7 @@ def test_copies_of_one_image_are_one_of_the_best_faces():
     subject = Subject(classifier, faces, copies, known, rows, "all", Path(), False)
     [target] = filter_layers(classifier.model)
     [found] = maximization.activations_on_faces(classifier, [target], images[rows])
-    layer, settings = (classifier, target), maximization.AscentSettings(steps=1)
+    [layer], settings = maximization.climbers(classifier), maximization.AscentSettings(steps=1)
     study = filter_study.study_layer(layer, layer, found, 2, settings)
     best = filter_study.find_best_faces(study, subject)
     for number in range(2):

@@ -41,7 +41,15 @@ class AscentSettings:
     zoom: float = 0.06  # largest random change of scale per step, as a fraction
     plain: bool = False  # free pixels, without random moves
     seed: int = 0  # of the initial noise and the random moves
-    precision: str = "float32"  # of the steps; what they reach is measured in float32
+
+
+class Climber(NamedTuple):
+    """A layer whose filters are to be activated."""
+
+    classifier: Classifier  # measures what the ascent reaches, in float32
+    target: FilterLayer
+    frozen: Classifier  # a copy that is faster; makes the steps
+    same: FilterLayer  # in the copy
 
 
 class Ascent(NamedTuple):
@@ -58,18 +66,24 @@ class Ascent(NamedTuple):
         return self.faces[best, np.arange(len(best))], self.values.max(axis=0)
 
 
+def climbers(classifier: Classifier, layer: str = "", precision: str = "float32") -> list[Climber]:
+    """The layer of that name, or all convolutions, ready for an ascent in float32 or bfloat16.
+
+    Raises InputError if there is none.
+    """
+    frozen = classifier._replace(model=freeze(classifier.model, precision))
+    pairs = zip(*(choose_layers(c.model, layer) for c in (classifier, frozen)), strict=True)
+    return [Climber(classifier, target, frozen, same) for target, same in pairs]
+
+
 def ascend(
-    classifier: Classifier,
-    target: FilterLayer,
-    filters: np.ndarray,
-    settings: AscentSettings,
-    verbose: int = 0,
+    climber: Climber, filters: np.ndarray, settings: AscentSettings, verbose: int = 0
 ) -> Ascent:
     """Synthesize an image for each of `filters`, int (n,), of a layer.
 
     verbose: 1 for a progress bar.
     """
-    climb, look = compiled_steps(classifier, target, settings)
+    climb, look = compiled_steps(climber, settings)
     start, kept = initial_parameters(len(filters), settings), snapshot_steps(settings.steps)
     parts = np.array_split(np.arange(len(filters)), -(-len(filters) // BATCH))
     progress = keras.utils.Progbar(
@@ -91,16 +105,14 @@ def ascend(
     return Ascent(kept, *(np.concatenate(found, 1) for found in zip(*snapshots, strict=True)))
 
 
-def compiled_steps(
-    classifier: Classifier, target: FilterLayer, settings: AscentSettings
-) -> tuple[Callable, Callable]:
+def compiled_steps(climber: Climber, settings: AscentSettings) -> tuple[Callable, Callable]:
     """`climb`, one step of the ascent, and `look`, the images so far and their activations."""
-    activation = activation_function(classifier, target)
-    frozen = classifier._replace(model=freeze(classifier.model, settings.precision))
-    climbed = activation_function(frozen, *choose_layers(frozen.model, target.name))
+    activation = activation_function(climber.classifier, climber.target)
+    climbed = activation_function(climber.frozen, climber.same)
     to_faces = tf.identity if settings.plain else faces_of_spectrum
     step_up = plain_step if settings.plain else adam_step
-    shift = settings.shift * min(target.field_on_face.max() / SIDE, 1)  # random_affine's is of 48
+    field = min(climber.target.field_on_face.max() / SIDE, 1)
+    shift = settings.shift * field  # random_affine takes fractions of 48 pixels
     moves = {"shift": shift, "rotation": settings.rotation, "zoom": settings.zoom, "flip": False}
 
     @tf.function(reduce_retracing=True)
@@ -128,11 +140,14 @@ def activation_function(classifier: Classifier, target: FilterLayer) -> Callable
     """A function of faces (n, 48, 48) of 0..255 and filters, int (n,): the activation of filter i
     in the middle of its map of face i, (n,)."""
     y, x = target.middle
+    layer, model = target.measured, classifier.model
+    if layer in model.layers:  # what comes after it need not be compiled
+        model = keras.Model(model.inputs[0], layer.output)
 
     def activation(faces: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
-        with record_activations([target.measured], before_activation=True) as kept:
-            classifier.model(prepare(classifier, faces), training=False)
-        middle = tf.cast(kept[target.measured][:, y, x], tf.float32)
+        with record_activations([layer], before_activation=True) as kept:
+            model(prepare(classifier, faces), training=False)
+        middle = tf.cast(kept[layer][:, y, x], tf.float32)
         return tf.reduce_sum(middle * tf.one_hot(filters, target.filters), axis=1)
 
     return activation

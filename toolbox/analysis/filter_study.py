@@ -7,7 +7,6 @@ import pandas as pd
 
 from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis.filter_layers import FilterLayer
-from toolbox.analysis.saved_models import Classifier
 from toolbox.analysis.subject import Subject
 
 CONTROL = 16  # filters of the untrained copy that climb
@@ -42,8 +41,8 @@ class Study(NamedTuple):
 
 
 def study_layer(
-    trained: tuple[Classifier, FilterLayer],
-    untrained: tuple[Classifier, FilterLayer],
+    trained: maximization.Climber,
+    untrained: maximization.Climber,
     faces: maximization.FaceActivations,
     show: int,
     settings: maximization.AscentSettings,
@@ -52,11 +51,15 @@ def study_layer(
     """Synthesize images for the `show` filters of a layer that faces activate most, dead ones last,
     and for a few of them in an untrained copy, the control.
     """
-    target = trained[1]
+    target = trained.target
     shown = np.lexsort((-faces.values.max(axis=0), faces.dead(target.rectified)))[:show]
-    climbers = (*trained, shown), (*untrained, shown[:CONTROL])
+    climbers = (trained, shown), (untrained, shown[:CONTROL])
     ascents = [maximization.ascend(*climber, settings, verbose) for climber in climbers]
-    kernels = [maximization.kernels(*climber) for climber in climbers if target.first]
+    kernels = [
+        maximization.kernels(climber.classifier, climber.target, filters)
+        for climber, filters in climbers
+        if target.first
+    ]
     return Study(target, faces, shown, *ascents, kernels)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
+from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
 from toolbox.semi_supervised.few_labels import FewLabels, Learned
 from toolbox.semi_supervised.student import (
@@ -32,7 +34,6 @@ def supervised(data: FewLabels, setting: Setting) -> Learned:
 def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[Pool]], tf.Tensor]:
     """step(update, pools): an update on a batch to which each pool gives an equal share."""
 
-    @tf.function(reduce_retracing=True)
     def step(update: tf.Tensor, pools: list[Pool]) -> tf.Tensor:
         seed = fold_in([setting.seed, 1], update)
         share = setting.batch_size // len(pools)
@@ -45,4 +46,11 @@ def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[P
         student.apply(tape, loss_xe, update)
         return loss_xe
 
-    return lambda update, pools: step(tf.constant(update), pools)  # a number would be traced anew
+    faces = tf.TensorSpec((None, SIDE, SIDE, 1), tf.uint8)
+    pool = Pool(faces, tf.TensorSpec((None, None), tf.float32))  # of any size, or each is traced
+
+    @functools.cache
+    def compiled(pools: int) -> Callable:
+        return tf.function(step, input_signature=[tf.TensorSpec((), tf.int32), [pool] * pools])
+
+    return lambda update, pools: compiled(len(pools))(tf.constant(update), pools)
