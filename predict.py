@@ -32,12 +32,12 @@ from toolbox.analysis import frozen, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
-from toolbox.engine import keras
 from toolbox.files import as_text
 from toolbox.photos import drawing, face_finder, readings, video
 from toolbox.photos.findings import Findings, list_files
 from toolbox.photos.readings import Reader, Reading
 from toolbox.photos.tracking import Tracker
+from toolbox.progress import Progress
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
@@ -113,7 +113,7 @@ def read_video(args: Args, path: Path, out: Path, reader: Reader, findings: Find
     stream, began, stopped = video.open_video(path), time.perf_counter(), False
     target = out / findings.new_file(path, "_faces.mp4")
     shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
-    bar = keras.utils.Progbar(shown or None, unit_name="frame", verbose=int(sys.stdout.isatty()))
+    progress = Progress("frames", shown)
     numbers = []  # of the frames that were read
 
     def write(temporary: Path) -> None:
@@ -124,11 +124,12 @@ def read_video(args: Args, path: Path, out: Path, reader: Reader, findings: Find
                 writer.append(drawing.annotate(frame.image, found, findings.names))
                 findings.add(path, found, (frame.number, frame.seconds))
                 numbers.append(frame.number)
-                bar.add(1)
+                progress.add()
         except KeyboardInterrupt:
             stopped = True
         finally:
             writer.close()
+            progress.end()
         if not numbers:
             which = " between those --seconds" if args.seconds != Args.seconds else " to read"
             none = InputError(f"{path} has no frame{which}")

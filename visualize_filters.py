@@ -12,7 +12,6 @@ and their numbers. What differs from the defaults is in the names, as in conv_2a
 All convolutions of `compact` take 2 minutes of CPU time or less.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,12 +254,12 @@ def main(args: Args) -> dict:
     found = maximization.activations_on_faces(classifier, targets, faces.images[subject.rows])
     moves = args.shift, args.rotation, args.zoom
     settings = maximization.AscentSettings(args.steps, args.rate, *moves, args.plain, args.seed)
-    records, verbose = {}, int(sys.stdout.isatty())
+    records = {}
     for *climbers, target, on_faces in zip(trained, untrained, targets, found, strict=True):
         if not np.isfinite(on_faces.values).all():
             raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
         print(f"{target.name}: ascent of {min(args.show, target.filters)} filters ...", flush=True)
-        study = filter_study.study_layer(*climbers, on_faces, args.show, settings, verbose)
+        study = filter_study.study_layer(*climbers, on_faces, args.show, settings)
         record = records[target.name] = save_study(args, subject, study)
         print(
             f"{target.name}: {record['dead']} of {record['filters']} filters dead; "

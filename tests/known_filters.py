@@ -31,10 +31,10 @@ def by_hand(*kernels, activation=None, bias=None) -> Classifier:
     return made
 
 
-def ascend(classifier: Classifier, layer=0, filters=None, verbose=0, **settings):
+def ascend(classifier: Classifier, layer=0, filters=None, **settings):
     """The layer, and the ascent for `filters`, all without them."""
     target = filter_layers(classifier.model)[layer]
     filters = np.arange(target.filters) if filters is None else np.array(filters)
     settings = maximization.AscentSettings(**settings)
     climber = maximization.climbers(classifier, target.name)[0]
-    return target, maximization.ascend(climber, filters, settings, verbose)
+    return target, maximization.ascend(climber, filters, settings)

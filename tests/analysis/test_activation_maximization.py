@@ -11,6 +11,7 @@ from conftest import make_faces
 from known_filters import DOT, EDGE, ascend, by_hand, classifier_of
 
 import train_cnn
+from toolbox import progress
 from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis.filter_layers import filter_layers
 from toolbox.analysis.model_layers import record_activations
@@ -146,9 +147,12 @@ def test_a_batch_norm_after_the_convolution_is_part_of_the_activation():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_the_bar_shows_the_activation_climbing(capsys):
-    ascend(by_hand(EDGE), steps=12, verbose=1)
-    shown = [float(x) for x in re.findall(r"mean activation: (-?[\d.]+)", capsys.readouterr().out)]
+def test_progress_shows_the_activation_climbing(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "SILENT", 0)
+    monkeypatch.setattr(progress, "REDRAWN", 0)
+    ascend(by_hand(EDGE), steps=12)
+    shown = [float(x) for x in re.findall(r"mean activation (-?[\d.]+)", capsys.readouterr().out)]
     assert len(shown) >= 2 and shown[-1] > shown[0]  # it is redrawn every 50 ms
 
 

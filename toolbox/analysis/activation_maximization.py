@@ -22,6 +22,7 @@ from toolbox.analysis.model_layers import record_activations
 from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
+from toolbox.progress import Progress
 from toolbox.training.augmentation import random_affine
 
 BATCH = 64  # filters or faces at a time; larger batches are no faster, and need more memory
@@ -76,19 +77,12 @@ def climbers(classifier: Classifier, layer: str = "", precision: str = "float32"
     return [Climber(classifier, target, frozen, same) for target, same in pairs]
 
 
-def ascend(
-    climber: Climber, filters: np.ndarray, settings: AscentSettings, verbose: int = 0
-) -> Ascent:
-    """Synthesize an image for each of `filters`, int (n,), of a layer.
-
-    verbose: 1 for a progress bar.
-    """
+def ascend(climber: Climber, filters: np.ndarray, settings: AscentSettings) -> Ascent:
+    """Synthesize an image for each of `filters`, int (n,), of a layer."""
     climb, look = compiled_steps(climber, settings)
     start, kept = initial_parameters(len(filters), settings), snapshot_steps(settings.steps)
     parts = np.array_split(np.arange(len(filters)), -(-len(filters) // BATCH))
-    progress = keras.utils.Progbar(
-        settings.steps * len(parts), verbose=verbose, stateful_metrics=["mean activation"]
-    )
+    progress = Progress("steps", settings.steps * len(parts))
     snapshots = []
     for part in parts:
         chosen, parameters = tf.constant(filters[part], tf.int32), tf.gather(start, part)
@@ -100,8 +94,9 @@ def ascend(
                 parameters, moments, mean = climb(
                     parameters, moments, chosen, tf.constant(step + 1)
                 )
-                progress.add(1, [("mean activation", mean)])
+                progress.add(f"mean activation {mean:.2f}")
         snapshots.append([np.stack(found) for found in zip(*seen, strict=True)])
+    progress.end()
     return Ascent(kept, *(np.concatenate(found, 1) for found in zip(*snapshots, strict=True)))
 
 

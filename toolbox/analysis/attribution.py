@@ -21,6 +21,7 @@ from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
+from toolbox.progress import watch
 
 BATCH = 128
 TOLERANCE = 0.05  # completeness error of integrated gradients, relative
@@ -113,7 +114,7 @@ def smooth_gradient(
     """
     rng = np.random.default_rng(seed)
     total = np.zeros(images.shape, np.float32)
-    for _ in range(samples):
+    for _ in watch(range(samples), "noisy copies"):
         noisy = images + rng.normal(0, 255 * noise, images.shape).astype(np.float32)
         total += gradient(net, noisy, classes)
     return total / samples
@@ -137,7 +138,7 @@ def integrated_gradients(
     while (pending := np.flatnonzero(error > TOLERANCE)).size and steps <= most_steps:
         start, path = blank[pending], images[pending] - blank[pending]
         total = np.zeros_like(path)
-        for step in range(steps):
+        for step in watch(range(steps), "steps"):
             total += gradient(net, start + (step + 0.5) / steps * path, classes[pending])
         maps[pending] = total / steps * path
         missing = maps[pending].sum(axis=(1, 2), dtype=np.float64) - change[pending]
@@ -179,7 +180,7 @@ def occlusion(
     for square, (y, x) in zip(squares, ((y, x) for y in starts for x in starts), strict=True):
         square[y : y + patch, x : x + patch] = True
     scores = np.empty((len(images), len(squares)), np.float32)
-    for i, image in enumerate(images):
+    for i, image in enumerate(watch(images, "faces")):
         hidden = np.where(squares, image.mean(dtype=np.float32), image)
         scores[i] = class_scores(net, hidden, np.full(len(squares), classes[i]))
     falls = class_scores(net, images, classes)[:, np.newaxis] - scores

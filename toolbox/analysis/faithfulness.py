@@ -19,6 +19,7 @@ from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
 from toolbox.late import Late
+from toolbox.progress import watch
 
 ndimage, stats = Late("scipy.ndimage"), Late("scipy.stats")
 FRACTIONS = (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)  # closer where the curves bend
@@ -86,7 +87,7 @@ def score_maps(
     fractions = sorted({*FRACTIONS, keep})
     curve = [fractions.index(fraction) for fraction in FRACTIONS]
     scores = {}
-    for name, heat in maps.items():
+    for name, heat in watch(maps.items(), "maps"):
         place, score = ranks(heat), {}
         for kind, hide in (("deletion", True), ("insertion", False)):
             between = [
@@ -133,7 +134,7 @@ def randomization_check(
     rng, saved, true = np.random.default_rng(seed), model.get_weights(), make_maps()
     correlations = {name: [1.0] for name in true}
     try:
-        for done, depth in zip([0, *depths], depths, strict=False):
+        for done, depth in watch(list(zip([0, *depths], depths, strict=False)), "depths"):
             for layer in layers[done:depth]:
                 weights = layer.get_weights()
                 layer.set_weights([rng.permuted(w.reshape(-1)).reshape(w.shape) for w in weights])

@@ -46,7 +46,6 @@ def study_layer(
     faces: maximization.FaceActivations,
     show: int,
     settings: maximization.AscentSettings,
-    verbose: int = 0,
 ) -> Study:
     """Synthesize images for the `show` filters of a layer that faces activate most, dead ones last,
     and for a few of them in an untrained copy, the control.
@@ -54,7 +53,7 @@ def study_layer(
     target = trained.target
     shown = np.lexsort((-faces.values.max(axis=0), faces.dead(target.rectified)))[:show]
     climbers = (trained, shown), (untrained, shown[:CONTROL])
-    ascents = [maximization.ascend(*climber, settings, verbose) for climber in climbers]
+    ascents = [maximization.ascend(*climber, settings) for climber in climbers]
     kernels = [
         maximization.kernels(climber.classifier, climber.target, filters)
         for climber, filters in climbers

@@ -22,6 +22,7 @@ from toolbox.dataset.classes import in_order
 from toolbox.dataset.faces import CLASSES, SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
+from toolbox.progress import watch
 from toolbox.training.batches import without_autotune
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "published" / "compact.keras"
@@ -258,4 +259,4 @@ def predict_views(
     views = [padded[:, y : y + height, x : x + width] for y in offsets for x in offsets]
     if flip:
         views += [view[:, :, ::-1] for view in views]
-    return sum(predict(classifier, view) for view in views) / len(views), len(views)
+    return sum(predict(classifier, view) for view in watch(views, "views")) / len(views), len(views)

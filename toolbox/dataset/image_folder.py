@@ -17,6 +17,7 @@ from toolbox.dataset.dialects import SPLIT_NAMES, settle_usage
 from toolbox.dataset.faces import SIDE, Faces
 from toolbox.dataset.pictures import PICTURES, middle_square, open_picture
 from toolbox.files import InputError
+from toolbox.progress import watch
 
 Find = Callable[[Image.Image], np.ndarray | None]
 
@@ -97,7 +98,7 @@ def read_images(paths: list[Path], find: Find | None = None) -> np.ndarray:
     Says how many were of other sizes or in colour, and in how many a face was found.
     """
     images, resized, coloured, faces = [], Counter(), 0, 0
-    for path in paths:
+    for path in watch(paths, "images"):
         picture = open_picture(path)
         coloured += picture.mode != "L"
         resized[picture.size] += picture.size != (SIDE, SIDE)

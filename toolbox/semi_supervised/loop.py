@@ -1,4 +1,4 @@
-"""The training loop that all methods share: exact resume, and a progress bar."""
+"""The training loop that all methods share: exact resume, and how far it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.engine import keras, tf
+from toolbox.engine import tf
 from toolbox.files import InputError
+from toolbox.progress import Progress
 from toolbox.training import checkpoint
 
 SAVES = 20  # per run
@@ -42,12 +43,7 @@ class Loop:
         if self.history:
             done, before = self.history[-1]["update"], self.history[-1]["seconds"]
         every = max(self.updates // SAVES, 1)
-        bar = keras.utils.Progbar(
-            self.updates - done,
-            verbose=1 if sys.stdout.isatty() else 2,
-            interval=0.5,
-            stateful_metrics=["loss"],  # the last, not the mean
-        )
+        progress = Progress("updates", self.updates - done)
         started = time.perf_counter()
         try:
             for update in range(done, self.updates):
@@ -55,7 +51,10 @@ class Loop:
                 if (update + 1) % every == 0 or update + 1 == self.updates:
                     self._note(update + 1, loss, before + time.perf_counter() - started)
                     self._save(variables)
-                bar.update(update + 1 - done, [("loss", loss)])
+                progress.add(f"loss {loss:.3f}")
+            progress.end()
+            last = self.history[-1]
+            print(f"{self.updates:,} updates, loss {last['loss']:.3f}, {last['seconds']:,.0f} s")
         except KeyboardInterrupt:
             print("\nRepeat the command, without --fresh, to resume.", file=sys.stderr)
             raise

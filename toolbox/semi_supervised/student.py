@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox.engine import keras, tf
+from toolbox.progress import watch
 from toolbox.semi_supervised.loop import Loop
 from toolbox.training.augmentation import random_affine, random_contrast, random_erasing
 from toolbox.training.run_records import bare_model
@@ -134,5 +135,7 @@ def cross_entropy(targets: tf.Tensor, answers: tf.Tensor, label_smoothing: float
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """float64 (n, outputs) for uint8 (n, 48, 48), in batches of about 256."""
     parts = np.array_split(images[..., np.newaxis], math.ceil(len(images) / 256))
-    answers = [model(tf.cast(part, tf.float32), training=False).numpy() for part in parts]
+    answers = [
+        model(tf.cast(part, tf.float32), training=False).numpy() for part in watch(parts, "batches")
+    ]
     return np.concatenate(answers).astype(float)
