@@ -50,9 +50,9 @@ def as_classifier(
     shapes = [[tensor.shape for tensor in tensors] for tensors in (model.inputs, model.outputs)]
     answers = [tensor for tensor in model.outputs if tensor.shape == (None, count)]
     match shapes:
-        case [(_, _, _, 1 | 3)], _ if len(answers) == 1:
+        case [(None, _, _, 1 | 3)], _ if len(answers) == 1:
             pass
-        case [(_, _, _, 1 | 3)], [(_, other)] if other and other > 1:
+        case [(None, _, _, 1 | 3)], [(_, other)] if other and other > 1:
             reason = f"{told} names {count}" if told else "nothing says which classes those are"
             raise InputError(
                 f"{path} has {other} outputs, and {reason}; name the classes in the order of the "

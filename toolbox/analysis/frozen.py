@@ -40,7 +40,7 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
         if layer in norms:
             config["use_bias"] = True
         rough = precision == "bfloat16" and last not in (layer, norms.get(layer))
-        if rough and not isinstance(layer, exact):
+        if rough and isinstance(layer, keras.Layer) and not isinstance(layer, exact):
             config["dtype"] = "mixed_bfloat16"
         return type(layer).from_config(config)
 
@@ -60,7 +60,7 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
 def foldable_norms(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     """Each linear convolution or dense layer whose output only a batch norm reads, and that."""
     readers, found = {}, {}
-    for layer in model.layers:
+    for layer in model.operations:  # also those of `x * y` and `x / 255`
         for tensor in tensors(layer, "input"):
             readers.setdefault(id(tensor), []).append(layer)
     for layer in model.layers:
