@@ -47,7 +47,7 @@ def open_picture(path: Path) -> Image.Image:
         reason = f"over {LARGEST // 10**6} million pixels"
     except Exception as error:  # Pillow may raise anything for damaged files
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-    raise InputError(f"{path} is not a readable picture ({reason}); name another")
+    raise InputError(f"{path} is not a readable picture ({reason}); replace it, or move it")
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:
