@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import utils
 from toolbox.dataset import fer2013_csv
+from toolbox.files import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,33 +22,33 @@ def make_faces(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.nd
     return images.astype(np.uint8), labels, usage
 
 
+def write_votes(path: Path, usage: np.ndarray) -> Path:
+    """FER+'s file for rows of these usages: all ten taggers see happiness."""
+    table = pd.DataFrame({"Usage": usage, "Image name": "x.png"})
+    for name in ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear",
+                 "contempt", "unknown", "NF"):  # fmt: skip
+        table[name] = 10 if name == "happiness" else 0
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def mistakes_are_told_in_one_line(monkeypatch):
+    """Of every mistake that any test makes."""
+
+    def one_line(self, message: str):
+        assert message and "\n" not in message
+        ValueError.__init__(self, message)
+
+    monkeypatch.setattr(InputError, "__init__", one_line)
+
+
 @pytest.fixture
 def faces_csv(tmp_path: Path) -> Path:
     """A CSV of 420 faces, 280 of them Training, in fer2013.csv's own dialect."""
     path = tmp_path / "faces.csv"
     fer2013_csv.write_csv(path, *make_faces(420))
     return path
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Path:
-    """A folder with faces.csv and models/compact.keras, a tiny net trained a little on it."""
-    import train_cnn  # here, since TensorFlow takes seconds that many a test does not need
-
-    folder = tmp_path_factory.mktemp("trained")
-    fer2013_csv.write_csv(folder / "faces.csv", *make_faces(420))
-    train_cnn.main(
-        train_cnn.Args(
-            data=folder / "faces.csv",
-            width=4,
-            batch_size=32,
-            epochs=6,
-            name="compact",
-            models_dir=folder / "models",
-            figures_dir=folder / "figures",
-        )
-    )
-    return folder
 
 
 def pytest_collection_modifyitems(items):

@@ -1,8 +1,7 @@
 """Small models whose filters are known by hand."""
 
-from pathlib import Path
-
 import keras
+import model_makers
 import numpy as np
 
 from toolbox.analysis import activation_maximization as maximization
@@ -15,11 +14,11 @@ DOT = -np.ones((5, 5)) / 4
 DOT[1:4, 1:4] = 1
 
 
-def classifier_of(*stack, shape=(48, 48, 1), input_range=(0.0, 255.0)) -> Classifier:
-    keras.utils.set_random_seed(3)
-    head = [layers.GlobalAveragePooling2D(), layers.Dense(7)]
-    model = keras.Sequential([keras.Input(shape), *stack, *head])
-    return Classifier("x", Path("x.keras"), model, input_range, None)
+def classifier_of(*stack, **how) -> Classifier:
+    """A classifier that pools the last features."""
+    return model_makers.classifier_of(
+        *stack, layers.GlobalAveragePooling2D(), layers.Dense(7), **how
+    )
 
 
 def by_hand(*kernels, activation=None, bias=None) -> Classifier:

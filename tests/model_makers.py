@@ -1,15 +1,35 @@
-"""Small models that tests can make for themselves without training."""
+"""Small models, and records of runs, that tests can make for themselves without training."""
 
 import json
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
 from toolbox import files
+from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
 
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "accuracy": [0.2, 0.3, 0.4],
+        "loss": [1.9, 1.8, 1.7],
+        "val_accuracy": [0.2, 0.4, 0.3],
+        "val_loss": [1.9, 1.7, 1.8],
+        "seconds": [1.0, 1.0, 1.0],
+        "cpu_seconds": [2.0, 2.0, 2.0],
+    }
+)
+RECORD = {
+    "arguments": {"augment": True},
+    "parameters": 12,
+    "epochs": 3,
+    "metrics": {"validation_accuracy": 0.4},
+    "split": {"validation_sha256": "12ab"},
+}
 SHARPNESS = 60  # of the brightness model's probabilities
 
 
@@ -33,6 +53,13 @@ def brightness_model(
     # -(x - c)^2 without the x^2, which all logits share
     dense.set_weights([2 * centres[np.newaxis] / SHARPNESS, -(centres**2) / SHARPNESS])
     return model
+
+
+def classifier_of(*stack, shape=(48, 48, 1), input_range=(0.0, 255.0)) -> Classifier:
+    """The same weights each time."""
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input(shape), *stack])
+    return Classifier("x", Path("x.keras"), model, input_range, None)
 
 
 def random_model(seed: int) -> keras.Model:
@@ -60,3 +87,22 @@ def save_run(
     }
     path.with_suffix(".json").write_text(json.dumps(record))
     return path
+
+
+def write_run(
+    folder: Path, name: str, record: dict | str | None = None, history: str | None = None
+) -> None:
+    """RECORD and HISTORY, or others, as a run of three epochs leaves them."""
+    text = record if isinstance(record, str) else json.dumps(record or RECORD)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(text)
+    (folder / f"{name}.csv").write_text(HISTORY.to_csv(index=False) if history is None else history)
+
+
+def rows_of(table: str) -> list[str]:
+    """The written table in the homework's terms: name, shape, parameters."""
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| ")][1:]
+    return [
+        f"{name.split()[0]} {shape.replace(' ', '')} {params.replace(',', '')}".replace("  ", " ")
+        for name, shape, params in ([cell.strip() for cell in row] for row in rows)
+    ]

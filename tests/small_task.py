@@ -1,5 +1,6 @@
 """A network of two layers, and few faces for it: every method can be tried in a second."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,19 @@ def make_setting(path: Path, updates: int = 6) -> Setting:
         ema_decay=0.99,
         seed=0,
     )
+
+
+def interrupted(setting: Setting, update: int) -> Setting:
+    """A setting whose loop ends as by Ctrl-C once `update` is saved."""
+
+    class Interrupted(Loop):
+        def _save(self, variables):
+            super()._save(variables)
+            if self.history and self.history[-1]["update"] == update:
+                raise KeyboardInterrupt
+
+    loop = Interrupted(setting.loop.path, setting.loop.configuration, setting.loop.updates)
+    return replace(setting, loop=loop)
 
 
 def make_few_labels(labelled: int = 28) -> FewLabels:

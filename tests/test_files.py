@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
@@ -63,11 +62,6 @@ def test_a_pipe_is_written_to_and_stays(tmp_path):
     assert received == ["through"]
     assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_device_is_written_to_and_stays():
-    write_text(Path("/dev/null"), "gone")
-    assert Path("/dev/null").is_char_device()
 
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path):

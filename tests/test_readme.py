@@ -158,12 +158,3 @@ def test_the_tries_are_those_of_the_table():
         assert row["PublicTest, %"] == f"{accuracies.mean():.1f}{spread}"
         assert row["CPU s"] == f"{cpu:.1f}"
         assert row["validation, %"] == f"{100 * runs['validation_accuracy'].mean():.1f}"
-
-
-def test_what_the_checks_find():
-    text = "`python a.py --b-c 1 x; y`, `KEY=1 python3 benchmarks/b.py | less`\n```sh\npython c.py -d & #\n```"
-    found = [("c.py", ["-d"]), ("a.py", ["--b-c", "1", "x"]), ("benchmarks/b.py", [])]
-    assert commands(text) == found
-    source = "class Args:\n    b_c: int = 1\n    d: bool = True\n    def f(self): ..."
-    assert flags(source) == {"--help", "--b-c", "--d", "--no-d"}
-    assert tables("x\n| a | b |\n|---|---|\n| `1` | 2 |\n") == [[{"a": "1", "b": "2"}]]

@@ -81,37 +81,27 @@ def test_a_run_writes_figures_scores_and_a_record(args, capsys):
 
 
 def test_a_second_run_in_one_process_overwrites_nothing_of_other_settings(args):
-    args = replace(args, rows=(12, 80))
+    args = replace(args, rows=(12, 80), split="validation")
     first = saliency.main(args)
+    assert first["rows"] == [12, 80] and "evaluation" not in first
     written = {path: path.read_bytes() for path in args.figures_dir.rglob("*.*")}
+    base = "faces_all_saliency_faces14_rows12-80_samples2_steps2_patch24"
+    assert {path.name for path in written} == {
+        f"{base}{x}" for x in (".png", ".json", "_methods.png")
+    }
     saliency.main(replace(args, seed=1, method="grad_cam"))
     assert {path: path.read_bytes() for path in written} == written
     assert list(args.figures_dir.rglob("*_rows12-80_methodgrad_cam*_seed1_methods.png"))
     assert saliency.main(args) == first
+    for rows in ((84,), (-1,), (0,) * 99):
+        with pytest.raises(InputError, match="0 to 83"):
+            saliency.main(replace(args, rows=rows))
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
     """To save seconds."""
     monkeypatch.setattr(utils, "save_figure", lambda figure, path: None)
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_a_model_that_is_right_on_no_face_is_explained_too(args):
-    wrong = convolutional(brightness_model(order=np.roll(range(7), 1)))
-    wrong.save(args.models_dir / "wrong.keras")
-    record = saliency.main(replace(args, model="wrong"))
-    assert record["evaluation"]["accuracy"] < 0.1 and len(record["rows"]) == 7
-
-
-def test_given_rows_are_shown_and_nothing_is_evaluated(args):
-    record = saliency.main(replace(args, rows=(12, 80), split="validation"))
-    assert record["rows"] == [12, 80] and "evaluation" not in record
-    names = {path.name for path in (args.figures_dir / "net").iterdir()}
-    base = "faces_all_saliency_faces14_rows12-80_samples2_steps2_patch24"
-    assert names == {base + part for part in (".png", ".json", "_methods.png")}
-    with pytest.raises(InputError, match="0 to 83"):
-        saliency.main(replace(args, rows=(84,)))
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -158,11 +148,13 @@ def test_a_picture_seen_by_a_model_of_synthetic_faces_is_kept_apart(args, tmp_pa
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_a_model_without_convolution_has_no_grad_cam(args):
-    brightness_model().save(args.models_dir / "flat.keras")
+def test_a_model_without_convolution_that_is_never_right_is_explained_without_grad_cam(args):
+    wrong = brightness_model(order=np.roll(range(7), 1))
+    wrong.save(args.models_dir / "flat.keras")
     args = replace(args, model="flat")
-    scores = saliency.main(args)["evaluation"]["scores"]
-    assert set(scores) == {*METHODS, *faithfulness.CONTROLS} - {"grad_cam"}
+    record = saliency.main(args)
+    assert record["evaluation"]["accuracy"] < 0.1 and len(record["rows"]) == 7
+    assert set(record["evaluation"]["scores"]) == {*METHODS, *faithfulness.CONTROLS} - {"grad_cam"}
     with pytest.raises(InputError, match="no convolution"):
         saliency.main(replace(args, method="grad_cam"))
 

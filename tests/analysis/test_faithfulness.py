@@ -1,17 +1,15 @@
 """The scores of maps are right where the answer is known by hand, and the controls are controls."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 from conftest import make_faces
 from keras import layers
+from model_makers import classifier_of
 from scipy.stats import spearmanr
 
 from toolbox.analysis import attribution, faithfulness
 from toolbox.analysis.attribution import Explained, explain
-from toolbox.analysis.saved_models import Classifier
 from toolbox.files import InputError
 
 IMAGES = make_faces(12)[0]
@@ -19,9 +17,7 @@ LABELS = np.arange(12) % 7
 
 
 def explained(*stack) -> Explained:
-    keras.utils.set_random_seed(3)
-    model = keras.Sequential([keras.Input((48, 48, 1)), *stack])
-    return explain(Classifier("x", Path("x.keras"), model, (0.0, 255.0), None))
+    return explain(classifier_of(*stack))
 
 
 def test_ranks_and_mixing_by_hand():

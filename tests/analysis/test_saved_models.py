@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import make_faces
-from model_makers import brightness_model, random_model, save_run
+from model_makers import brightness_model, classifier_of, random_model, save_run
 
 import utils
 from toolbox.analysis import saved_models
@@ -16,28 +16,28 @@ from toolbox.analysis.saved_models import Classifier, load_classifier, predict
 from toolbox.files import InputError
 
 
-def classifier_of(shape: tuple, input_range=(0.0, 255.0)) -> Classifier:
-    stack = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(7)]
-    return Classifier("x", Path("x.keras"), keras.Sequential(stack), input_range, None)
+def linear(shape: tuple, input_range=(0.0, 255.0)) -> Classifier:
+    stack = keras.layers.Flatten(), keras.layers.Dense(7)
+    return classifier_of(*stack, shape=shape, input_range=input_range)
 
 
 def test_faces_are_resized_repeated_and_rescaled_as_the_model_expects():
     images = make_faces(3)[0]
-    plain = saved_models.prepare(classifier_of((48, 48, 1)), images).numpy()
+    plain = saved_models.prepare(linear((48, 48, 1)), images).numpy()
     np.testing.assert_array_equal(plain[..., 0], images)
-    other = saved_models.prepare(classifier_of((64, 64, 3), (-1.0, 1.0)), images).numpy()
+    other = saved_models.prepare(linear((64, 64, 3), (-1.0, 1.0)), images).numpy()
     assert other.shape == (3, 64, 64, 3)
     np.testing.assert_array_equal(other[..., 0], other[..., 2])
     assert -1 <= other.min() < other.max() <= 1
     np.testing.assert_allclose(other.mean() * 127.5 + 127.5, images.mean(), rtol=0.01)
     flat = np.full((1, 48, 48), 51, np.uint8)
-    unit = saved_models.prepare(classifier_of((96, 96, 1), (0.0, 1.0)), flat).numpy()
+    unit = saved_models.prepare(linear((96, 96, 1), (0.0, 1.0)), flat).numpy()
     np.testing.assert_allclose(unit, 0.2, rtol=1e-6)
 
 
 def test_logits_and_probabilities_give_the_same_answer():
     images = make_faces(30)[0]
-    logits = classifier_of((48, 48, 1), (0.0, 1.0))
+    logits = linear((48, 48, 1), (0.0, 1.0))
     softmax = keras.Sequential([logits.model, keras.layers.Softmax()])
     found = predict(logits, images)
     np.testing.assert_allclose(found, predict(logits._replace(model=softmax), images), atol=1e-6)

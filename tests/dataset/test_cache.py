@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, make_faces
 
-import utils
 from toolbox import files
 from toolbox.dataset import cache, fer2013_csv
-from toolbox.files import InputError
 
 
 @pytest.fixture
@@ -138,29 +136,10 @@ def test_a_file_without_labels_stays_without(tmp_path, parsed):
     assert len(parsed) == 1
 
 
-@pytest.mark.parametrize("which", ["cache", "CSV"])
-def test_a_pipe_does_not_hang(faces_csv, which):
-    if which == "cache":
-        os.mkfifo(cache.cache_path(faces_csv))
-        assert len(cache.load(faces_csv).images) == 420
-        assert cache.cache_path(faces_csv).is_fifo()
-    else:
-        faces_csv.unlink()
-        os.mkfifo(faces_csv)
-        with pytest.raises(InputError, match="not a regular file"):
-            cache.load(faces_csv)
-
-
-@pytest.mark.parametrize("kind", ["folder", "absent", "device"])
-def test_what_is_no_file_ends_in_one_clear_line(kind, tmp_path):
-    path = tmp_path / "faces.csv"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    expected = {"folder": "is a folder", "absent": "does not exist"}.get(kind, "not a regular file")
-    with pytest.raises(InputError, match=expected):
-        utils.load_faces(path)
+def test_a_pipe_in_place_of_the_cache_does_not_hang_and_stays(faces_csv):
+    os.mkfifo(cache.cache_path(faces_csv))
+    assert len(cache.load(faces_csv).images) == 420
+    assert cache.cache_path(faces_csv).is_fifo()
 
 
 def test_folder_without_permission_costs_the_cache_only(faces_csv, monkeypatch):

@@ -4,12 +4,11 @@ import contextlib
 import gzip
 import os
 import random
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_faces
+from conftest import make_faces, write_votes
 
 import utils
 from toolbox.dataset import fer2013_csv, ferplus
@@ -17,24 +16,15 @@ from toolbox.dataset.faces import Faces
 from utils import InputError
 
 
-def ferplus_file(path: Path, usage) -> Path:
-    table = pd.DataFrame({"Usage": usage, "Image name": "x.png"})
-    for i, name in enumerate(("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
-                              "fear", "contempt", "unknown", "NF")):  # fmt: skip
-        table[name] = 10 if i == 1 else 0
-    table.to_csv(path, index=False)
-    return path
-
-
 def test_ferplus_must_have_the_same_rows(faces_csv, tmp_path):
     faces = utils.load_faces(faces_csv)
     usage = np.array(utils.USAGES)[faces.usage]
-    votes = ferplus.read_votes(ferplus_file(tmp_path / "votes.csv", usage), faces)
+    votes = ferplus.read_votes(write_votes(tmp_path / "votes.csv", usage), faces)
     np.testing.assert_array_equal(votes.argmax(axis=1), 3)  # happiness is Happy
     for wrong in (usage[:-1], usage[::-1]):
         with pytest.raises(InputError, match="has other rows"):
-            ferplus.read_votes(ferplus_file(tmp_path / "votes.csv", wrong), faces)
-    table = pd.read_csv(ferplus_file(tmp_path / "votes.csv", usage))
+            ferplus.read_votes(write_votes(tmp_path / "votes.csv", wrong), faces)
+    table = pd.read_csv(write_votes(tmp_path / "votes.csv", usage))
     for wrong in (-1, 2.5, 11, None):
         table["fear"] = [0.0] * 9 + [wrong] + [0.0] * (len(table) - 10)
         table.to_csv(tmp_path / "votes.csv", index=False)
@@ -79,7 +69,7 @@ def test_votes_without_a_majority_or_for_other_classes_are_refused(tmp_path):
 
 def test_damaged_files_end_in_one_line(faces_csv, tmp_path):
     faces = utils.load_faces(faces_csv)
-    path = ferplus_file(tmp_path / "votes.csv", np.array(utils.USAGES)[faces.usage])
+    path = write_votes(tmp_path / "votes.csv", np.array(utils.USAGES)[faces.usage])
     content, rng = path.read_bytes(), random.Random(0)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):

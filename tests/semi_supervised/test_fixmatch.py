@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from small_task import assert_same_weights, make_few_labels, make_setting, untrained
+from small_task import assert_same_weights, interrupted, make_few_labels, make_setting, untrained
 
 from toolbox.engine import keras, layers, tf
 from toolbox.semi_supervised.few_labels import NONE
@@ -108,19 +108,10 @@ def test_the_loss_of_the_first_update_by_numpy(temperature, tmp_path):
 def test_an_interrupted_run_ends_as_it_would_have(tmp_path):
     data, options = make_few_labels(), (2, 3.0, 0.0, STRONG)
     whole = fixmatch(data, make_setting(tmp_path / "whole.npz"), untrained(), *options)
-    setting = make_setting(tmp_path / "state.npz")
-
-    class Interrupted(type(setting.loop)):
-        def _save(self, variables):
-            super()._save(variables)
-            if len(self.history) == 3:
-                raise KeyboardInterrupt
-
-    loop = Interrupted(setting.loop.path, setting.loop.configuration, 6)
     with pytest.raises(KeyboardInterrupt):
-        fixmatch(data, dataclasses.replace(setting, loop=loop), untrained(), *options)
-    setting = make_setting(tmp_path / "state.npz")
-    again = fixmatch(data, setting, untrained(), *options)
+        setting = interrupted(make_setting(tmp_path / "state.npz"), update=3)
+        fixmatch(data, setting, untrained(), *options)
+    again = fixmatch(data, make_setting(tmp_path / "state.npz"), untrained(), *options)
     assert_same_weights(again.model, whole.model)
     np.testing.assert_array_equal(again.pseudo_labels, whole.pseudo_labels)
     assert (again.pseudo_labels[-1] != NONE).any()

@@ -1,8 +1,6 @@
-import dataclasses
-
 import numpy as np
 import pytest
-from small_task import assert_same_weights, make_few_labels, make_setting
+from small_task import assert_same_weights, interrupted, make_few_labels, make_setting
 
 from toolbox.semi_supervised.few_labels import NONE
 from toolbox.semi_supervised.self_training import label_the_sure, self_training
@@ -30,17 +28,9 @@ def test_a_face_keeps_its_pseudo_label(tmp_path):
 def test_a_run_that_was_interrupted_within_a_round(tmp_path):
     data = make_few_labels()
     whole = self_training(data, make_setting(tmp_path / "whole.npz"), threshold=0.15, rounds=2)
-    setting = make_setting(tmp_path / "state.npz")
-
-    class Interrupted(type(setting.loop)):
-        def _save(self, variables):
-            super()._save(variables)
-            if len(self.history) == 4:
-                raise KeyboardInterrupt
-
-    loop = Interrupted(setting.loop.path, setting.loop.configuration, 6)
     with pytest.raises(KeyboardInterrupt):
-        self_training(data, dataclasses.replace(setting, loop=loop), threshold=0.15, rounds=2)
+        setting = interrupted(make_setting(tmp_path / "state.npz"), update=4)
+        self_training(data, setting, threshold=0.15, rounds=2)
     setting = make_setting(tmp_path / "state.npz")
     again = self_training(data, setting, threshold=0.15, rounds=2)
     assert [row["update"] for row in setting.loop.history] == [1, 2, 3, 4, 5, 6]

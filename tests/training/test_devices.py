@@ -170,7 +170,6 @@ def test_rows_that_fill_up_an_evaluation_weigh_nothing():
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"KERAS_BACKEND": "nothing"}, "KERAS_BACKEND=nothing"),
         pytest.param(
             {"KERAS_BACKEND": "jax", SETTINGS[1]: "2", SETTINGS[2]: "0"},
             f"{SETTINGS[0]} must be set",
