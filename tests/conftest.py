@@ -8,6 +8,7 @@ import pytest
 
 import utils
 from toolbox.dataset import fer2013_csv
+from toolbox.dataset.faces import Faces
 from toolbox.files import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,12 @@ def make_faces(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.nd
     images = rng.integers(0, 120, (count, 48, 48)) + 20 * labels[:, None, None]
     usage = np.array([0, 0, 0, 0, 1, 2], np.uint8)[np.arange(count) // 7 % 6]
     return images.astype(np.uint8), labels, usage
+
+
+def in_memory(count: int, seed: int = 0, **changes) -> Faces:
+    """The same faces as if loaded, in part replaced."""
+    faces = Faces(Path("memory.csv"), "", *make_faces(count, seed), False)
+    return faces._replace(**changes)
 
 
 def write_votes(path: Path, usage: np.ndarray) -> Path:

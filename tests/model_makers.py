@@ -1,12 +1,15 @@
 """Small models, and records of runs, that tests can make for themselves without training."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
+import train_cnn
+import train_dnn
 from toolbox import files
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import splits
@@ -87,6 +90,18 @@ def save_run(
     }
     path.with_suffix(".json").write_text(json.dumps(record))
     return path
+
+
+def cnn_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
+    """Two epochs of a tiny CNN, `net`."""
+    args = train_cnn.Args(data=data, width=4, batch_size=32, epochs=2, name="net")
+    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
+
+
+def dnn_args(data: Path, folder: Path, **changes) -> train_dnn.Args:
+    """Two epochs of a tiny DNN, `dnn`."""
+    args = train_dnn.Args(data=data, width=16, batch_size=32, epochs=2)
+    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
 
 
 def write_run(

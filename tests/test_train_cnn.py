@@ -3,14 +3,13 @@
 import ast
 import json
 from dataclasses import fields, replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, make_faces
-from model_makers import rows_of
+from model_makers import cnn_args, rows_of
 
 import train_cnn
 import utils
@@ -53,11 +52,6 @@ activation_1 7 0
 """
 OF_A_RUN = {"data", "distribute", "seed", "models_dir", "figures_dir", "fresh"}  # of no recipe
 OF_OTHERS = {"width", "stem", "squeeze"}  # the homework's CNN has none of it
-
-
-def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
-    args = train_cnn.Args(data=data, width=4, batch_size=32, epochs=2, name="net")
-    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
 
 
 def test_layer_table_is_the_homeworks_row_by_row():
@@ -160,12 +154,12 @@ def test_a_mistyped_recipe_ends_in_one_line(capsys):
 )
 def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):
     with pytest.raises(InputError, match=expected):
-        train_cnn.main(small_args(faces_csv, tmp_path, **change))
+        train_cnn.main(cnn_args(faces_csv, tmp_path, **change))
     assert not (tmp_path / "models").exists()
 
 
 def test_what_a_run_leaves(faces_csv, tmp_path):
-    record = train_cnn.main(small_args(faces_csv, tmp_path, seed=7, name="v1.2"))
+    record = train_cnn.main(cnn_args(faces_csv, tmp_path, seed=7, name="v1.2"))
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     left -= {"faces.csv", "faces.csv.cache"}
     assert left == {f"models/v1.2{end}" for end in (".keras", ".csv", ".txt", ".json")} | {
@@ -203,7 +197,7 @@ def test_what_a_run_on_synthetic_faces_without_augmentation_leaves(tmp_path, cap
     path = tmp_path / "faces.csv"
     fer2013_csv.write_csv(path, *make_faces(420), ["6+12"] * 420)
     changes = {"name": "fast", "augment": False, "validation_fraction": 0.0, "epochs": 1}
-    record = train_cnn.main(small_args(path, tmp_path, **changes))
+    record = train_cnn.main(cnn_args(path, tmp_path, **changes))
     assert record["arguments"]["name"] == "fast_no_augment"
     assert record["metrics"]["public_test_accuracy"] == record["metrics"]["validation_accuracy"]
     assert "PublicTest" in record["split"]["method"]
@@ -218,7 +212,7 @@ def test_a_second_run_in_one_process_is_like_the_first(faces_csv, tmp_path):
 
     def trained(folder: str, precision: str, seed: int = 0) -> list[np.ndarray]:
         changes = {"precision": precision, "seed": seed, "epochs": 1}
-        args = small_args(faces_csv, tmp_path / folder, **changes)
+        args = cnn_args(faces_csv, tmp_path / folder, **changes)
         train_cnn.main(args)
         assert keras.config.dtype_policy().name == "float32"
         return keras.saving.load_model(args.models_dir / "net.keras").get_weights()
@@ -232,4 +226,4 @@ def test_a_second_run_in_one_process_is_like_the_first(faces_csv, tmp_path):
 def test_a_width_that_gives_no_whitening_stem_is_refused(faces_csv, tmp_path):
     for channels in (5, 52):
         with pytest.raises(InputError, match=f"{channels} whitening filters .* give --width"):
-            train_cnn.main(small_args(faces_csv, tmp_path, width=channels))
+            train_cnn.main(cnn_args(faces_csv, tmp_path, width=channels))

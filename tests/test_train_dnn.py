@@ -1,11 +1,10 @@
 """The homework's DNN layer by layer, and its comparison with a CNN."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from model_makers import RECORD, rows_of, write_run
+from model_makers import RECORD, dnn_args, rows_of, write_run
 
 import train_dnn
 from toolbox import files
@@ -30,11 +29,6 @@ activation_1 7 0
 """
 
 
-def small_args(data: Path, folder: Path, **changes) -> train_dnn.Args:
-    args = train_dnn.Args(data=data, width=16, batch_size=32, epochs=2)
-    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
-
-
 def test_layer_table_is_the_homeworks_row_by_row():
     model = train_dnn.build_dnn(1024, 0.5)
     written = run_records.layer_table(model)
@@ -43,7 +37,7 @@ def test_layer_table_is_the_homeworks_row_by_row():
 
 
 def test_comparison_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
-    args = small_args(faces_csv, tmp_path)
+    args = dnn_args(faces_csv, tmp_path)
     with pytest.raises(InputError, match=r"fast\.json does not exist; train fast first"):
         train_dnn.main(replace(args, cnn="fast"))
     train_dnn.main(args)
@@ -82,7 +76,7 @@ def test_the_homeworks_own_cnn_is_taken_first(tmp_path):
 
 
 def test_a_damaged_record_shows_before_training(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path)
+    args = dnn_args(faces_csv, tmp_path)
     with pytest.raises(InputError, match=r"dnn\.json does not exist; train dnn first"):
         train_dnn.main(replace(args, compare_only=True))
     write_run(tmp_path / "models", "fast", "{")
@@ -106,5 +100,5 @@ def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb", "\udcff", "a" * 201])
 def test_what_cannot_be_the_name_of_files_is_refused_before_training(name, tmp_path):
     with pytest.raises(InputError, match="--name") as caught:
-        train_dnn.main(small_args(tmp_path / "absent.csv", tmp_path, name=name))
+        train_dnn.main(dnn_args(tmp_path / "absent.csv", tmp_path, name=name))
     assert str(caught.value).isprintable()

@@ -105,20 +105,6 @@ def test_runs_of_other_settings_leave_each_others_files_alone(models):
     pd.testing.assert_frame_equal(*again, rtol=1e-3)  # the seed repeats
 
 
-@pytest.mark.parametrize(("layer", "heading"), [("stem", "set, not trained"), ("deep", "trained")])
-def test_a_grid_says_whether_its_filters_were_trained(layer, heading, models, monkeypatch):
-    seen, plot = {}, visualize_filters.plot_grids
-    monkeypatch.setattr(
-        visualize_filters,
-        "plot_grids",
-        lambda grids, title: seen.update({title: grids}) or plot(grids, title),
-    )
-    visualize_filters.main(args_for(models, layer=layer))
-    [(title, grids)] = [(title, grids) for title, grids in seen.items() if "with the act" in title]
-    assert [grid.heading for grid in grids] == [heading, "untrained copy"]
-    assert ("kernels of" in title) == (layer == "stem")
-
-
 def test_a_picture_of_ones_own_needs_no_csv(models, monkeypatch, capsys):
     Image.fromarray(IMAGE).resize((90, 60)).save(models / "me.png")
     monkeypatch.setattr(utils, "load_faces", None)

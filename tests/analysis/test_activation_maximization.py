@@ -14,7 +14,6 @@ import train_cnn
 from toolbox import progress
 from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis.filter_layers import filter_layers
-from toolbox.analysis.model_layers import record_activations
 from toolbox.analysis.saved_models import Classifier
 
 layers = keras.layers
@@ -180,17 +179,3 @@ def test_a_constant_filter_is_dead_whatever_follows():
     [target] = filter_layers(classifier.model)
     [found] = maximization.activations_on_faces(classifier, [target], IMAGES)
     assert not target.rectified and found.dead(target.rectified).tolist() == [False, True]
-
-
-def test_recording_leaves_the_model_as_it_was():
-    classifier = by_hand(EDGE, DOT, activation="relu")
-    layer = classifier.model.layers[1]
-    faces = IMAGES[..., None].astype("f4")
-    before = classifier.model(faces).numpy()
-    with pytest.raises(ValueError), record_activations([layer], before_activation=True) as kept:
-        inside = classifier.model(faces).numpy()
-        assert (kept[layer].numpy() < 0).any()
-        raise ValueError
-    np.testing.assert_array_equal(inside, before)
-    assert layer.activation is keras.activations.relu
-    np.testing.assert_array_equal(classifier.model(faces), before)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from conftest import make_faces
+from conftest import in_memory
 from known_filters import DOT, EDGE, by_hand
 
 from toolbox.analysis import activation_maximization as maximization
@@ -12,13 +12,12 @@ from toolbox.analysis.filter_layers import filter_layers
 from toolbox.analysis.held_out import KnownRows
 from toolbox.analysis.subject import Subject
 from toolbox.dataset import splits
-from toolbox.dataset.faces import Faces
 
 
 def test_copies_of_one_image_are_one_of_the_best_faces():
-    images, labels, usage = make_faces(14)
-    images[5], images[9] = images[2], images[2]
-    faces = Faces(Path("faces.csv"), "", images, labels, usage, False)
+    faces = in_memory(14)
+    images = faces.images
+    images[[5, 9]] = images[2]
     classifier, rows = by_hand(EDGE, DOT), np.arange(2, 14)
     copies, known = splits.first_copy(images), KnownRows(None, None, "")
     subject = Subject(classifier, faces, copies, known, rows, "all", Path(), False)

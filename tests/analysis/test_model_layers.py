@@ -57,7 +57,14 @@ def test_layers_of_nested_models_are_named_and_recorded():
     np.testing.assert_allclose(after[convolution], convolution(FACES), rtol=1e-6)
     np.testing.assert_allclose(after[convolution], tf.nn.relu(before[convolution]), rtol=1e-6)
     assert float(tf.reduce_min(before[convolution])) < 0
-    np.testing.assert_allclose(output, model(FACES), rtol=1e-6)  # the layer is itself again
+    np.testing.assert_allclose(output, model(FACES), rtol=1e-6)
+    with (
+        pytest.raises(ZeroDivisionError),
+        record_activations([convolution], before_activation=True),
+    ):
+        1 / 0  # noqa: B018
+    assert convolution.activation is keras.activations.relu  # the layer is itself again
+    np.testing.assert_array_equal(model(FACES), output)
 
 
 def test_separable_and_depthwise_convolutions_count():

@@ -112,12 +112,6 @@ def test_wrong_flags_are_refused(tmp_path):
         load_classifier(tmp_path / "m.keras", (np.nan, 1))
 
 
-def test_sigmoids_are_remarked(tmp_path, capsys):
-    brightness_model(last="sigmoid").save(tmp_path / "m.keras")
-    load_classifier(tmp_path / "m.keras")
-    assert "ends in 7 sigmoids" in capsys.readouterr().out
-
-
 def test_record_of_another_model_is_not_believed(faces_csv, tmp_path):
     """As after a crash between NAME.keras and NAME.json: nothing is known then."""
     faces = utils.load_faces(faces_csv)

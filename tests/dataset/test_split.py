@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_faces
+from conftest import in_memory
 
 import utils
 from toolbox.dataset import splits
@@ -11,11 +11,10 @@ from utils import Faces, InputError
 
 def faces_with_copies(count: int, copies: int, seed: int = 0) -> Faces:
     """Distinct faces, `copies` of them overwritten with earlier ones, some with another label."""
-    images, labels, _ = make_faces(count, seed)
-    rng = np.random.default_rng(seed)
+    faces, rng = in_memory(count, seed, usage=None), np.random.default_rng(seed)
     rows = rng.choice(np.arange(count // 2, count), copies, replace=False)
-    images[rows] = images[rng.integers(0, count // 2, copies)]
-    return Faces("memory", "", images, labels, None, False)
+    faces.images[rows] = faces.images[rng.integers(0, count // 2, copies)]
+    return faces
 
 
 def sides(faces: Faces, seed: int = 0, fraction: float = 0.1):
@@ -41,15 +40,15 @@ def test_split_is_stratified_seeded_and_of_the_size_asked_for():
 
 
 def test_only_training_rows_are_split():
-    images, labels, usage = make_faces(840)
-    train, validation = sides(Faces("memory", "", images, labels, usage, False))
-    assert sorted([*train, *validation]) == np.flatnonzero(usage == 0).tolist()
+    faces = in_memory(840)
+    train, validation = sides(faces)
+    assert sorted([*train, *validation]) == np.flatnonzero(faces.usage == 0).tolist()
 
 
 def test_without_a_fraction_publictest_is_held_out_and_its_pictures_are_not_trained_on():
-    images, labels, usage = make_faces(840)
+    faces = in_memory(840)
+    images, usage = faces.images, faces.usage
     images[0], images[1] = images[usage == 1][0], images[usage == 2][0]  # both are Training rows
-    faces = Faces("memory", "", images, labels, usage, False)
     train, validation = splits.split(faces, 0, seed=5)
     assert validation.tolist() == np.flatnonzero(usage == 1).tolist()
     assert train.tolist() == np.flatnonzero(usage == 0).tolist()[1:]  # row 0 shows one of them
@@ -59,21 +58,22 @@ def test_without_a_fraction_publictest_is_held_out_and_its_pictures_are_not_trai
         splits.split(faces._replace(usage=np.ones_like(usage)), 0, seed=5)
 
 
-@pytest.mark.parametrize("why", ["no labels", "one of a class", "no Training rows", "fraction"])
-def test_what_cannot_be_split_ends_in_one_line(why):
-    images, labels, usage = make_faces(140)
-    fraction = 0.1
-    if why == "no labels":
-        labels = None
-    elif why == "one of a class":
-        labels[labels == 1] = 0
-        labels[0] = 1
-    elif why == "no Training rows":
-        usage[:] = 1
-    elif why == "fraction":
-        fraction = 1.5
+ONE_DISGUSTED = np.where(np.arange(140) % 7 == 1, 0, np.arange(140) % 7)
+ONE_DISGUSTED[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "fraction"),
+    [
+        ({"labels": None}, 0.1),
+        ({"labels": ONE_DISGUSTED}, 0.1),
+        ({"usage": np.ones(140, np.uint8)}, 0.1),
+        ({}, 1.5),
+    ],
+)
+def test_what_cannot_be_split_is_refused(changes, fraction):
     with pytest.raises(InputError, match="memory"):
-        sides(Faces("memory", "", images, labels, usage, False), fraction=fraction)
+        sides(in_memory(140, **changes), fraction=fraction)
 
 
 @pytest.mark.real_data

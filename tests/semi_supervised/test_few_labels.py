@@ -1,19 +1,16 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-from conftest import make_faces
+from conftest import in_memory
 
 from toolbox.dataset import splits
-from toolbox.dataset.faces import Faces
 from toolbox.files import InputError
 from toolbox.semi_supervised.few_labels import NONE, Learned, hide_labels, pseudo_label_quality
 
 
 def test_labels_are_kept_stratified_and_seeded():
-    images, labels, usage = make_faces(420)
+    faces = in_memory(420)
+    images, labels = faces.images, faces.labels
     images[1::14] = images[0]  # copies, of which only one may be kept
-    faces = Faces(Path("x.csv"), "", images, labels, usage, False)
     rows = splits.rows_of_usage(faces, "Training")
     kept, hidden = hide_labels(faces, rows, 5, seed=1)
     assert np.bincount(labels[kept]).tolist() == [5] * 7
@@ -25,10 +22,8 @@ def test_labels_are_kept_stratified_and_seeded():
 
 
 def test_some_label_must_be_hidden():
-    images, labels, usage = make_faces(42)
-    faces = Faces(Path("x.csv"), "", images, labels, usage, False)
     with pytest.raises(InputError, match="keeps all labels of"):
-        hide_labels(faces, np.arange(42), 6, seed=0)
+        hide_labels(in_memory(42), np.arange(42), 6, seed=0)
 
 
 def test_quality_by_hand():

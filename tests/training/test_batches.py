@@ -1,9 +1,8 @@
 """Batches follow from (seed, epoch) alone."""
 
 import numpy as np
-from conftest import make_faces
+from conftest import in_memory, make_faces
 
-from toolbox.dataset.faces import Faces
 from toolbox.training import augmentation, batches
 
 IMAGES, LABELS, _ = make_faces(70)
@@ -48,17 +47,15 @@ def test_epochs_and_seeds_differ():
 
 
 def test_autotune_is_off():
-    faces = Faces("memory", "", IMAGES, LABELS, None, False)
     for data in (
         batches.training_batches(IMAGES, TARGETS, 32, 0, range(1)),
-        batches.evaluation_batches(faces, np.arange(9)),
+        batches.evaluation_batches(in_memory(70), np.arange(9)),
     ):
         assert data.options().autotune.enabled is False
 
 
 def test_evaluation_batches_keep_the_rows_order():
-    faces = Faces("memory", "", IMAGES, LABELS, None, False)
     rows = np.array([5, 3, 60])
-    [(images, target)] = list(batches.evaluation_batches(faces, rows))
+    [(images, target)] = list(batches.evaluation_batches(in_memory(70), rows))
     np.testing.assert_array_equal(images[..., 0], IMAGES[rows])
     np.testing.assert_array_equal(target.numpy().argmax(axis=1), LABELS[rows])

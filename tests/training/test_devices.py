@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_faces
+from conftest import ROOT, in_memory, make_faces
 
 import train_cnn
 from toolbox.dataset import fer2013_csv
-from toolbox.dataset.faces import Faces
 from toolbox.training import batches
 from toolbox.training.devices import SETTINGS, Devices
 
@@ -153,8 +152,7 @@ def test_shares_of_a_batch_make_up_the_batch():
 
 
 def test_rows_that_fill_up_an_evaluation_weigh_nothing():
-    images, labels, _ = make_faces(70)
-    faces = Faces("memory", "", images, labels, None, False)
+    faces = in_memory(70)
     rows = np.arange(3, 70)  # 67, to be filled up to 68
     shares = [
         next(
@@ -163,7 +161,7 @@ def test_rows_that_fill_up_an_evaluation_weigh_nothing():
         for i in (0, 1)
     ]
     pixels, _, weights = (np.concatenate(parts) for parts in zip(*shares, strict=True))
-    np.testing.assert_array_equal(pixels[:67, ..., 0], images[rows])
+    np.testing.assert_array_equal(pixels[:67, ..., 0], faces.images[rows])
     np.testing.assert_allclose(weights, [68 / 67] * 67 + [0], rtol=1e-6)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, make_faces
+from model_makers import cnn_args, dnn_args
 
 import train_cnn
 import train_dnn
@@ -24,22 +25,12 @@ from toolbox.training.run_records import Run
 
 
 def start(data: Path, folder: Path, **options) -> subprocess.Popen:
-    """train_dnn.py as dnn_args."""
+    """train_dnn.py as dnn_args, of four epochs."""
     line = [sys.executable, str(ROOT / "train_dnn.py"), "--data", str(data)]
     line += ["--models-dir", str(folder / "models"), "--figures-dir", str(folder / "figures")]
     line += ["--width", "16", "--batch-size", "32", "--epochs", "4"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(line, **pipes, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **options)
-
-
-def dnn_args(data: Path, folder: Path) -> train_dnn.Args:
-    args = train_dnn.Args(data=data, width=16, batch_size=32, epochs=4)
-    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures")
-
-
-def small_args(data: Path, folder: Path, **changes) -> train_cnn.Args:
-    args = train_cnn.Args(data=data, width=4, batch_size=32, epochs=2, name="net")
-    return replace(args, models_dir=folder / "models", figures_dir=folder / "figures", **changes)
 
 
 def history_of(folder: Path, name: str) -> pd.DataFrame:
@@ -92,8 +83,8 @@ def interrupted(args: train_cnn.Args, epoch: int, monkeypatch, main=train_cnn.ma
 
 def test_a_run_that_is_stopped_twice_ends_with_the_very_weights(faces_csv, tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_dnn.main(dnn_args(faces_csv, whole))
-    interrupted(dnn_args(faces_csv, killed), 2, monkeypatch, train_dnn.main)
+    train_dnn.main(dnn_args(faces_csv, whole, epochs=4))
+    interrupted(dnn_args(faces_csv, killed, epochs=4), 2, monkeypatch, train_dnn.main)
     process = start(faces_csv, killed)
     for line in process.stdout:
         if "Epoch 4/4" in line:
@@ -115,7 +106,7 @@ def test_a_run_that_is_stopped_twice_ends_with_the_very_weights(faces_csv, tmp_p
 def test_ctrl_c_says_how_to_resume_and_the_resumed_run_is_the_same(
     faces_csv, tmp_path, monkeypatch, capsys
 ):
-    args = small_args(faces_csv, tmp_path / "one", epochs=3, dropout=0.3)
+    args = cnn_args(faces_csv, tmp_path / "one", epochs=3, dropout=0.3)
     interrupted(args, 2, monkeypatch)
     said = capsys.readouterr().err
     assert "1 of 3 epochs are done; repeat the command, without --fresh, to resume." in said
@@ -128,7 +119,7 @@ def test_ctrl_c_says_how_to_resume_and_the_resumed_run_is_the_same(
 
 def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp_path, monkeypatch):
     # Nothing is learned at this rate, so the first epoch stays the best.
-    args = small_args(faces_csv, tmp_path, epochs=9, patience=2, learning_rate=1e-30)
+    args = cnn_args(faces_csv, tmp_path, epochs=9, patience=2, learning_rate=1e-30)
     with monkeypatch.context() as patch:
         patch.setattr(fit.run_records, "save_run", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -140,7 +131,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp
 
 
 def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
-    args = small_args(faces_csv, tmp_path, epochs=3, stem="strided")
+    args = cnn_args(faces_csv, tmp_path, epochs=3, stem="strided")
     interrupted(args, 2, monkeypatch)
     before = content_of(tmp_path / "models")
     changes = {
@@ -174,7 +165,7 @@ def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
 
 
 def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
-    args = small_args(faces_csv, tmp_path)
+    args = cnn_args(faces_csv, tmp_path)
     (tmp_path / "models").mkdir()
     for ending in (".keras", ".csv", ".txt", ".json"):
         (tmp_path / "models" / f"net{ending}").write_text("earlier")
@@ -186,7 +177,7 @@ def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
 
 def test_the_data_are_never_overwritten(faces_csv, tmp_path):
     content = faces_csv.read_bytes()
-    args = small_args(faces_csv, tmp_path, name=faces_csv.stem)
+    args = cnn_args(faces_csv, tmp_path, name=faces_csv.stem)
     with pytest.raises(InputError, match="would be overwritten"):
         train_cnn.main(replace(args, models_dir=faces_csv.parent))
     assert faces_csv.read_bytes() == content
@@ -230,5 +221,5 @@ def test_an_unwritable_folder_shows_before_training(faces_csv, tmp_path, monkeyp
     (tmp_path / "models").write_text("a file where the folder should be")
     monkeypatch.setattr(keras.Model, "fit", None)
     with pytest.raises(OSError) as caught:  # which utils.run prints as one line
-        train_cnn.main(small_args(faces_csv, tmp_path))
+        train_cnn.main(cnn_args(faces_csv, tmp_path))
     assert str(tmp_path / "models") in str(caught.value)

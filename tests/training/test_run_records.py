@@ -18,8 +18,7 @@ from toolbox.training import fit, run_records
 MODELS = {
     "homework": lambda: train_cnn.build_homework_cnn(0.5),
     "dnn": lambda: train_dnn.build_dnn(64, 0.5),
-    "compact": lambda: train_cnn.build_residual_cnn(8, True, 0.2, stem="strided"),
-    "fast": lambda: train_cnn.build_residual_cnn(8, stem="whitening"),
+    "residual": lambda: train_cnn.build_residual_cnn(8, True, 0.2, stem="whitening"),
 }
 
 

@@ -8,7 +8,12 @@ from toolbox.training.schedules import one_cycle
 
 def test_one_cycle_climbs_and_falls_to_nothing():
     optimizer = one_cycle(100, learning_rate=0.2, weight_decay=0)
-    rates = np.array([float(optimizer._learning_rate(step)) for step in range(101)])
+
+    def rate(step: int) -> float:
+        optimizer.iterations.assign(step)
+        return float(optimizer.learning_rate)
+
+    rates = np.array([rate(step) for step in range(101)])
     assert rates.argmax() == 25
     assert rates[25] == pytest.approx(0.2)
     assert rates[0] == pytest.approx(0.2 / 25)
