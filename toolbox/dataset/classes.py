@@ -38,8 +38,9 @@ def in_lines(name: str, width: int, lines: int = 3) -> str:
     """A name for a figure, in lines of at most `width` letters; Chinese ones are twice as wide."""
     width //= 1 + any(unicodedata.east_asian_width(letter) in "WF" for letter in name)
     wrapped = textwrap.wrap(name, width)
-    text = "\n".join(wrapped[:lines])
-    return text if len(wrapped) <= lines else f"{text[:-1]}…"
+    if len(wrapped) > lines:
+        wrapped[lines - 1 :] = [wrapped[lines - 1][: width - 1] + "…"]
+    return "\n".join(wrapped)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ matplotlib = Late("matplotlib")
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#000000")
 SURE, DOUBTFUL = "#56B4E9", "#E69F00"  # of boxes; what is doubtful has a question mark too
 ON_SHEET, COLUMNS, SHOWN = 96, 12, 4  # crops of a contact sheet, its columns; faces of a timeline
+ON_LINE = 80  # letters of a legend
 
 
 @functools.cache
@@ -99,7 +100,6 @@ def plot_timeline(table: pd.DataFrame, names: tuple[str, ...], title: str) -> Fi
     panels[-1].set(xlabel="seconds")
     panels[-1].margins(x=0)
     if len(faces):
-        panels[0].legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names), frameon=False
-        )
+        columns = len(names) if sum(map(len, names)) < ON_LINE else 4
+        panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False)
     return figure
