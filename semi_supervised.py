@@ -125,7 +125,7 @@ class Args:
     """other defaults: 25 labels per class, a small network and few updates"""
 
 
-QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=250)
+QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400)
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
 SHARED = (
     *("validation_fraction", "precision", "batch_size", "learning_rate", "weight_decay"),

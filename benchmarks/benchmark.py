@@ -3,15 +3,17 @@
     pip install -r benchmarks/requirements.txt
     python benchmarks/benchmark.py    # some 20 minutes on 2 cores
 
-Measures the loading of a CSV, training steps, saliency maps and the ascent for filters, prints a
-table of each and the ratios to quote, and writes benchmarks/benchmark.json. README.md beside this
-file says what is measured and how to read it.
+Measures whole processes, the loading of a CSV, training steps, saliency maps and the ascent for
+filters, prints a table of each and the ratios to quote, and writes benchmarks/benchmark.json.
+README.md beside this file says what is measured and how to read it.
 """
 
 import functools
 import json
 import multiprocessing
+import os
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +38,10 @@ from toolbox.dataset import cache, fer2013_csv  # noqa: E402
 OPERATIONS = 0.39e12  # to train on 1,000 images: 65 M multiply-adds of the homework CNN, six-fold
 PRODUCT = "matrix product"
 PANDAS, AGAIN = "CSV: pandas.read_csv alone", "CSV, again (from the cache): ours"
+IMPORT, HELP = "start-up: import keras", "start-up: saliency.py --help"
+BARE, MATRIX = "predict: bare script, no CSV", "predict: confusion_matrix.py"
 TITLES = {
+    "processes": "whole processes, seconds",
     "csv": "CSV, seconds",
     "training": "training, seconds per 1,000 images",
     "product": "matrix products, seconds per 1e12 operations",
@@ -52,10 +57,13 @@ RATIOS = (  # table, ours, peer
     ),
     ("training", f"{HOMEWORK}: ours", f"{HOMEWORK}: fit on arrays"),
     ("training", f"{FAST}, augmented: ours", f"{FAST}, augmented: ours, with Keras's batch norm"),
+    ("processes", HELP, IMPORT),
+    ("processes", MATRIX, BARE),
     ("csv", AGAIN, PANDAS),
     ("saliency", contenders.OUR_GRADIENT, contenders.FORWARD),
     ("saliency", contenders.OUR_GRADIENT, contenders.KERAS_VIS),
     ("saliency", contenders.OUR_GRADIENT, contenders.PAIR),
+    ("filters", contenders.CLIMB, contenders.VIS_CLIMB),
     ("filters", contenders.CLIMB, contenders.EAGER),
 )
 
@@ -95,6 +103,38 @@ def measure(works: dict[str, Callable[[], Times]], rounds: int) -> pd.DataFrame:
     for unit in ("wall", "cpu"):
         table[f"{unit} ratio"] = table[unit] / table[unit].iloc[0]
     return table
+
+
+def time_process(*line: str) -> Times:
+    """Wall and CPU seconds of a Python process."""
+    before = os.times()
+    subprocess.run([sys.executable, *line], cwd=ROOT, capture_output=True, check=True)
+    after = os.times()
+    cpu = sum(after[2:4]) - sum(before[2:4])  # of children that have ended
+    return after.elapsed - before.elapsed, cpu
+
+
+def time_processes(args: Args) -> pd.DataFrame:
+    """Whole commands. The bare script has the faces that are evaluated, a tenth, as arrays; ours
+    finds them in the CSV's cache.
+    """
+    images, labels = contenders.noise(args.rows, args.seed)
+    usage = (np.arange(args.rows) % 10 == 0).astype(int)
+    model = ROOT / "models" / "published" / "compact.keras"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fer2013_csv.write_csv(folder / "faces.csv", images, labels, usage)
+        np.save(folder / "faces.npy", images[usage == 1, ..., np.newaxis].astype("f4"))
+        cache.load(folder / "faces.csv")
+        flags = ["--data", str(folder / "faces.csv"), "--figures-dir", name]
+        lines = {
+            IMPORT: ["-c", "import keras"],
+            HELP: ["saliency.py", "--help"],
+            BARE: ["-c", contenders.BARE, str(model), str(folder / "faces.npy")],
+            MATRIX: ["confusion_matrix.py", "--split", "PublicTest", *flags],
+        }
+        works = {n: functools.partial(time_process, *line) for n, line in lines.items()}
+        return measure(works, args.rounds)
 
 
 def apart(function: Callable, *arguments):
@@ -229,6 +269,7 @@ def main(args: Args) -> dict:
         kind: functools.partial(apart, time_climb, kind, args.steps) for kind in contenders.CLIMBERS
     }
     parts = {
+        "processes": lambda: time_processes(args),
         "csv": lambda: time_csv(args),
         "training": lambda: time_training(args),
         "product": lambda: measure(product, args.rounds),

@@ -3,9 +3,9 @@
 The frameworks are imported where they are used, since even the idle threads of one slow another.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def train_ours(
     model = train_cnn.compiled(args, steps_per_epoch=len(images) // BATCH)
     if plain_batch_norm:
         model = with_plain_batch_norm(model)
-    change = functools.partial(train_cnn.augmented, args) if augment else None
+    change = partial(train_cnn.augmented, args) if augment else None
     targets = np.eye(7, dtype="f4")[labels]
 
     def train(count: int) -> None:
@@ -132,18 +132,13 @@ def train_by_torch(images: np.ndarray, labels: np.ndarray) -> Train:
 
 TRAINERS: dict[str, Callable[[np.ndarray, np.ndarray], Train]] = {
     f"{HOMEWORK}, augmented: ours": train_ours,
-    f"{HOMEWORK}, augmented: fit on ImageDataGenerator": functools.partial(
-        train_by_fit, generator=True
-    ),
-    f"{HOMEWORK}: ours": functools.partial(train_ours, augment=False),
-    f"{HOMEWORK}: fit on arrays": functools.partial(train_by_fit, generator=False),
+    f"{HOMEWORK}, augmented: fit on ImageDataGenerator": partial(train_by_fit, generator=True),
+    f"{HOMEWORK}: ours": partial(train_ours, augment=False),
+    f"{HOMEWORK}: fit on arrays": partial(train_by_fit, generator=False),
     f"{HOMEWORK}: PyTorch": train_by_torch,
-    f"{HOMEWORK} in bfloat16, augmented: ours": functools.partial(train_ours, precision="bfloat16"),
-    f"{FAST}, augmented: ours": functools.partial(train_ours, recipe="fast"),
-    f"{FAST} in bfloat16, augmented: ours": functools.partial(
-        train_ours, recipe="fast", precision="bfloat16"
-    ),
-    f"{FAST}, augmented: ours, with Keras's batch norm": functools.partial(
+    f"{HOMEWORK} in bfloat16, augmented: ours": partial(train_ours, precision="bfloat16"),
+    f"{FAST}, augmented: ours": partial(train_ours, recipe="fast"),
+    f"{FAST}, augmented: ours, with Keras's batch norm": partial(
         train_ours, recipe="fast", plain_batch_norm=True
     ),
 }
@@ -157,18 +152,27 @@ def multiplier(size: int) -> Callable[[], None]:
     return lambda: tf.linalg.matmul(matrix, matrix).numpy()
 
 
-# Saliency maps, all of one untrained residual net
+# Whole processes
+
+BARE = """
+import sys, keras, numpy as np
+model, images = keras.saving.load_model(sys.argv[1], compile=False), np.load(sys.argv[2])
+print(model.predict(images, batch_size=256, verbose=0).argmax(axis=1))
+"""
 
 
-def untrained_classifier():
-    """An untrained residual net; the same weights in every process."""
+# Saliency maps, and images that maximally activate filters, all of the untrained compact
+
+
+def untrained_compact():
+    """The shipped network, untrained; the same weights in every process."""
     import train_cnn
     from toolbox.analysis import saved_models
     from toolbox.engine import keras
 
     keras.utils.set_random_seed(0)
-    model = train_cnn.build_residual_cnn(32, stem="strided")
-    path = Path("untrained.keras")
+    args, path = train_cnn.RECIPES["compact"], Path("untrained.keras")
+    model = train_cnn.build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
     return saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
 
 
@@ -176,7 +180,7 @@ def untrained_logits():
     """The same up to its logits, as it would be saved."""
     from toolbox.analysis.model_layers import logits_model
 
-    return logits_model(untrained_classifier().model)
+    return logits_model(untrained_compact().model)
 
 
 def map_ours(
@@ -185,7 +189,7 @@ def map_ours(
     """Our gradients, our integrated gradients, or the forward pass alone."""
     from toolbox.analysis import attribution
 
-    net = attribution.explain(untrained_classifier(), precision)
+    net = attribution.explain(untrained_compact(), precision)
     if what == "forward":
         return lambda: attribution.in_batches(lambda x, _: net.scores(x), images, labels)
     if what == "gradient":
@@ -234,54 +238,50 @@ def map_by_pair(
 OUR_GRADIENT, FORWARD = "gradient: ours", "forward pass alone: ours"
 KERAS_VIS, PAIR = "gradient: tf-keras-vis", "gradient: PAIR saliency"
 MAPPERS: dict[str, tuple[Callable, int]] = {  # and the faces of one measurement
-    OUR_GRADIENT: (functools.partial(map_ours, what="gradient"), 1000),
-    FORWARD: (functools.partial(map_ours, what="forward"), 1000),
-    "gradient in bfloat16: ours": (
-        functools.partial(map_ours, what="gradient", precision="bfloat16"),
-        1000,
-    ),
+    OUR_GRADIENT: (partial(map_ours, what="gradient"), 1000),
+    FORWARD: (partial(map_ours, what="forward"), 1000),
+    "gradient in bfloat16: ours": (partial(map_ours, what="gradient", precision="bfloat16"), 1000),
     KERAS_VIS: (map_by_keras_vis, 1000),
-    PAIR: (functools.partial(map_by_pair, integrated=False), 200),
-    "integrated gradients: ours": (functools.partial(map_ours, what="integrated"), 100),
-    "integrated gradients: PAIR saliency": (functools.partial(map_by_pair, integrated=True), 50),
+    PAIR: (partial(map_by_pair, integrated=False), 200),
+    "integrated gradients: ours": (partial(map_ours, what="integrated"), 100),
+    "integrated gradients: PAIR saliency": (partial(map_by_pair, integrated=True), 50),
 }
 
 
-# Images that maximally activate the filters of the deepest layer of the untrained compact
-
-
 def deepest_layer():
-    """The model, and its last convolution as activation_maximization.py takes it."""
-    import train_cnn
+    """The untrained model up to its last convolution's activations."""
     from toolbox.analysis.filter_layers import filter_layers
     from toolbox.engine import keras
 
-    keras.utils.set_random_seed(0)
-    args = train_cnn.RECIPES["compact"]
-    model = train_cnn.build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
-    return model, filter_layers(model)[-1]
+    model = untrained_compact().model
+    return keras.Model(model.inputs, filter_layers(model)[-1].measured.output)
 
 
-def climb_ours(filters: int, steps: int, plain: bool) -> Callable[[], None]:
+def climb_ours(filters: int, steps: int, plain: bool = False) -> Callable[[], None]:
     """Our ascent, all filters in one batch; `plain` is the homework's bare method."""
-    from toolbox.analysis import saved_models
     from toolbox.analysis.activation_maximization import AscentSettings, ascend, climbers
 
-    model, target = deepest_layer()
-    path = Path("untrained.keras")
-    net = saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
-    [climber], settings = climbers(net, target.name), AscentSettings(steps, plain=plain)
+    climber, settings = climbers(untrained_compact())[-1], AscentSettings(steps, plain=plain)
     return lambda: ascend(climber, np.arange(filters), settings)
+
+
+def climb_by_keras_vis(filters: int, steps: int) -> Callable[[], None]:
+    """The ascent of tf-keras-vis with its default regularizers, all filters in one batch."""
+    from tf_keras_vis.activation_maximization import ActivationMaximization
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    peer, score = ActivationMaximization(deepest_layer()), CategoricalScore(list(range(filters)))
+    images = noise(filters, 0)[0][..., np.newaxis].astype("f4")
+    return lambda: peer(score, images, steps=steps)
 
 
 def climb_eagerly(filters: int, steps: int) -> Callable[[], None]:
     """The usual way, as in Keras's own example: one filter after the other, step by step, the
     gradient of the filter's mean with respect to an image, taken eagerly.
     """
-    from toolbox.engine import keras, tf
+    from toolbox.engine import tf
 
-    model, target = deepest_layer()
-    part = keras.Model(model.inputs, target.measured.output)
+    part = deepest_layer()
 
     def climb() -> None:
         for number in range(filters):
@@ -295,9 +295,10 @@ def climb_eagerly(filters: int, steps: int) -> Callable[[], None]:
     return climb
 
 
-CLIMB, EAGER = "ascent: ours", "ascent: eager loop over filters"
+CLIMB, EAGER, VIS_CLIMB = "ascent: ours", "ascent: eager loop over filters", "ascent: tf-keras-vis"
 CLIMBERS: dict[str, tuple[Callable, int]] = {  # and the filters of one measurement
-    CLIMB: (functools.partial(climb_ours, plain=False), 64),
-    "ascent, plain: ours": (functools.partial(climb_ours, plain=True), 64),
+    CLIMB: (climb_ours, 64),
+    "ascent, plain: ours": (partial(climb_ours, plain=True), 64),
+    VIS_CLIMB: (climb_by_keras_vis, 64),
     EAGER: (climb_eagerly, 4),
 }
