@@ -44,8 +44,7 @@ test: .venv/installed-dev
 .venv/installed: requirements.txt
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else 'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
-	# Python compiles what is imported, then; pip would compile all of TensorFlow.
-	$(RUN) -m pip install --quiet --no-compile -r requirements.txt
+	$(RUN) -m pip install --quiet -r requirements.txt
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt requirements-photos.txt
