@@ -67,7 +67,7 @@ def paste(face: np.ndarray, side: int, roll: float, rng: np.random.Generator) ->
         for room, part in zip(canvas.size, tile.size, strict=True)
     ]
     canvas.paste(tile, tuple(place))
-    return np.repeat(np.asarray(canvas)[..., np.newaxis], 3, axis=-1)
+    return np.broadcast_to(np.asarray(canvas)[..., np.newaxis], (HEIGHT, WIDTH, 3))
 
 
 def share(right: np.ndarray) -> float | None:
@@ -121,10 +121,10 @@ def peer(canvases: list[np.ndarray]) -> tuple[list[str | None], float]:
     from fer.fer import FER
 
     detector, answers = FER(), []
-    detector.detect_emotions(canvases[0])
+    detector.detect_emotions(np.array(canvases[0]))
     began = time.process_time()
     for canvas in canvases:
-        found = detector.detect_emotions(canvas)
+        found = detector.detect_emotions(np.array(canvas))
         largest = max(found, key=lambda face: face["box"][3], default=None)
         emotions = largest["emotions"] if largest else {}
         answers.append(class_name(max(emotions, key=emotions.get)) if emotions else None)
