@@ -59,9 +59,12 @@ def open_records(args: Args, synthetic: bool) -> Records:
         utils.output_folder(folder, synthetic) for folder in (args.models_dir, args.figures_dir)
     )
     runs = read_runs(models)
+    cnn = p1_cnn.main_cnn(runs)
+    others = tuple(name for name, run in runs.items() if cnn and run.classes != cnn.classes)
+    runs = {name: run for name, run in runs.items() if name not in others}
     output = args.output or (utils.ROOT if args.published else figures) / "REPORT.md"
     subjects = find_subjects(figures, runs, args.published)
-    return Records(models, figures, output, synthetic, flags_of(args), runs, subjects)
+    return Records(models, figures, output, synthetic, flags_of(args), runs, subjects, others)
 
 
 def flags_of(args: Args) -> str:
@@ -107,6 +110,8 @@ def introduce(records: Records, sha256: str) -> str:
     sha256 = sha256 or data["sha256"]
     others = [f"`{run.name}`" for run in runs if run.record["data"]["sha256"] != sha256]
     warning = f" **Trained on other data: {', '.join(others)}.**" if others else ""
+    if records.left_out:
+        warning += f" Left out, being of other classes: `{'`, `'.join(records.left_out)}`."
     kind = "synthetic faces, which say nothing about people" if records.synthetic else "real faces"
     machines = dict.fromkeys(run.record["machine"] for run in runs)
     engines = dict.fromkeys(

@@ -234,6 +234,13 @@ def test_runs_of_other_data_are_named(args):
     assert "other data: `dnn`, `fast`.**" in report.introduce(records, "d" * 64)
 
 
+def test_runs_of_other_classes_are_left_out(args):
+    write_run(args.models_dir, "others", "residual")
+    edit(args.models_dir / "others.json", lambda it: it.update(classes=["Happy", "Sad"]))
+    text = text_of(args)
+    assert "of other classes: `others`" in text and text.count("others`") == 1
+
+
 def test_contradictory_and_overwriting_arguments_are_refused(args, faces_csv):
     with pytest.raises(InputError, match="neither"):
         report.main(replace(args, published=True, synthetic=True))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from toolbox.dataset.faces import CLASSES
 from toolbox.files import InputError
 from toolbox.reporting.markdown import Missing, picture
 
@@ -26,7 +27,7 @@ PROVENANCE = {
 }
 RUN = PROVENANCE | {
     "arguments": {"validation_fraction": SHARE, "network?": str, "net?": str, "augment?": bool},
-    "versions": {"tensorflow": str, "keras": str},
+    **{"versions": {"tensorflow": str, "keras": str}, "classes?": [str]},
     **dict.fromkeys(("parameters", "epochs", "best_epoch"), int),
     **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), AMOUNT),
     "metrics": dict.fromkeys(
@@ -83,6 +84,10 @@ class Run(NamedTuple):
         return {"report": "homework", "compact": "residual"}.get(network, network)  # old records
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.record.get("classes", CLASSES))  # of FER2013 in older records
+
+    @property
     def augmentation(self) -> str:
         return "with" if self.record["arguments"].get("augment") else "without"
 
@@ -108,6 +113,7 @@ class Records:
     flags: str  # of a command that writes to these folders
     runs: dict[str, Run]
     subjects: tuple[str, ...]  # folders in `figures` of the models that P3 to P5 are about
+    left_out: tuple[str, ...] = ()  # runs of other classes
 
     def missing(self, what: str, command: str) -> Missing:
         return Missing(what, f"python {command} {self.flags}".strip())
