@@ -99,12 +99,13 @@ class Measured:
         return parts | {"right_of_all": float(np.sum(right)) / count, "other_boxes": self.extra}
 
 
-def measure_doubts(measured: Measured, probabilities: np.ndarray) -> dict:
+def measure_doubts(measured: Measured, crops: np.ndarray, probabilities: np.ndarray) -> dict:
     """How often the answers are right that predict.py calls doubtful, and the others."""
     right = measured.right(probabilities)
     faces = [face for face in measured.found if face]
     doubts = [
-        readings.Reading(f, None, p).doubts() for f, p in zip(faces, probabilities, strict=True)
+        readings.Reading(*answer).doubts()
+        for answer in zip(faces, crops, probabilities, strict=True)
     ]
     kinds = ("", "turned aside", "weak detection", "unsure")
     chosen = {
@@ -144,7 +145,8 @@ def main(args: Args) -> dict:
     detector = face_finder.load_detector()
     place = functools.partial(Measured, detector, images, labels, seed=args.seed)
     plain = place(side=192, roll=0)
-    crops, six = plain.crops(SCALES), classify(plain.crops(face_finder.VIEWS))
+    crops, views = plain.crops(SCALES), plain.crops(face_finder.VIEWS)
+    six = classify(views)
     single = [saved_models.predict(classifier, crops[:, i]) for i in range(len(SCALES))]
     original = saved_models.predict(classifier, images)
     results = {
@@ -154,7 +156,7 @@ def main(args: Args) -> dict:
         ),
         "square": {s: share(plain.right(p)) for s, p in zip(SCALES, single, strict=True)},
         "six_views": plain.summary(plain.right(six)),
-        "doubts": measure_doubts(plain, six),
+        "doubts": measure_doubts(plain, views[:, 0], six),
     }
     tilted = place(side=192, roll=ROLL)
     for name, change in (("turned", lambda f: f), ("untouched", lambda f: f._replace(roll=0.0))):
