@@ -175,7 +175,7 @@ def test_every_map_has_its_scale_below_it():
         saliency_plots.plot_methods(images, maps, ["a", "b"], "title"),
         saliency_plots.plot_panels(images, maps["gradient"], "gradient", 0.2, ["a", "b"], "title"),
         saliency_plots.plot_class_means(
-            dict(enumerate(images)), dict(enumerate(maps["gradient"])), {0: (5, 2), 1: (6, 2)},
+            {"a": images[0]}, {"a": maps["gradient"][0]}, {"a": (5, 2)},
             "gradient", "title",
         ),
     ):  # fmt: skip
