@@ -175,8 +175,8 @@ def test_every_map_has_its_scale_below_it():
         saliency_plots.plot_methods(images, maps, ["a", "b"], "title"),
         saliency_plots.plot_panels(images, maps["gradient"], "gradient", 0.2, ["a", "b"], "title"),
         saliency_plots.plot_class_means(
-            {"a": images[0]}, {"a": maps["gradient"][0]}, {"a": (5, 2)},
-            "gradient", "title",
+            dict(zip("ab", images, strict=True)), dict(zip("ab", maps["gradient"], strict=True)),
+            {"a": (5, 2), "b": (6, 2)}, "gradient", "title",
         ),
     ):  # fmt: skip
         drawn = [axes for axes in figure.axes if axes.images]
