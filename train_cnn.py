@@ -200,9 +200,11 @@ def build_residual_cnn(
 
 def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
     """The network that `args` name, with its optimizer and loss."""
+    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
+
     if args.network == "homework":
         model = build_homework_cnn(args.dropout, classes)
-        optimizer = keras.optimizers.Adadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
+        optimizer = FusedAdadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
     else:
         model = build_residual_cnn(
             args.width, args.squeeze, args.dropout, stem=args.stem, classes=classes
