@@ -71,7 +71,7 @@ def paste(face: np.ndarray, side: int, roll: float, rng: np.random.Generator) ->
 
 
 def share(right: np.ndarray) -> float | None:
-    return round(float(np.mean(right)), 4) if len(right) else None
+    return round(float(np.mean(right)), 6) if len(right) else None
 
 
 class Measured:
