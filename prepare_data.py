@@ -221,6 +221,8 @@ def main(args: Args) -> dict:
     if bool(args.source) + bool(args.kaggle) + args.synthetic != 1:
         raise InputError("name a file or folder, --kaggle OWNER/NAME, or --synthetic; see --help")
     utils.check_limits(args, LIMITS)
+    if args.output and args.output.is_dir():
+        raise InputError(f"--output {args.output} is a folder; name a CSV in it")
     if args.synthetic:
         return draw(args)
     default = utils.FER2013.with_name("ferplus.csv") if args.ferplus else utils.FER2013

@@ -51,6 +51,9 @@ def write(path, count: int, classes, missing: int | None = None):
 def test_names_in_any_spelling_have_one_order():
     assert in_order(map(class_name, NAMES[8])) == in_order((*CLASSES, "Contempt"))
     assert in_order(map(class_name, NAMES[2])) == ("Angry", "Joy")
+    for word in ("SİNİRLİ", "दुखी", "มีความสุข", "wu\u0308tend"):  # what is written can be read
+        assert class_name(class_name(word)) == class_name(word)
+    assert class_name("wu\u0308tend") == class_name("w\u00fctend")
     for wrong in ("", "3", "a,b", "nan", "x" * 41):
         with pytest.raises(ValueError, match="no name of a class"):
             class_name(wrong)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
@@ -86,9 +87,10 @@ def test_a_circle_of_links_is_named_and_stays(tmp_path):
 
 def test_a_folder_in_the_way_is_named(tmp_path):
     (tmp_path / "out.csv").mkdir()
-    with pytest.raises(OSError) as caught:
-        write_text(tmp_path / "out.csv", "text")
-    assert caught.value.filename == str(tmp_path / "out.csv")
+    for folder in (tmp_path / "out.csv", Path()):  # the latter has no name
+        with pytest.raises(OSError) as caught:
+            write_text(folder, "text")
+        assert caught.value.filename == str(folder)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
         write_text(tmp_path / "file" / "out.csv", "text")

@@ -169,6 +169,13 @@ def broken_folder(folder: Path, kind: str) -> None:
     elif kind == "eighth number":
         (folder / "train" / "7").mkdir()
         face.save(folder / "train" / "7" / "1.png")
+    elif kind == "sequence":
+        (folder / "train" / "001").mkdir()
+        face.save(folder / "train" / "001" / "S005_001_00000011.png")
+    elif kind == "many":
+        for i in range(101):
+            (folder / "train" / f"x{i}").mkdir()
+            face.save(folder / "train" / f"x{i}" / "1.png")
     elif kind == "stray":
         (folder / "sad").mkdir()
         face.save(folder / "sad" / "1.png")
@@ -182,6 +189,8 @@ def broken_folder(folder: Path, kind: str) -> None:
         ("pipe", "pipe.png is not a regular file"),
         ("damaged", "bad.png is not a readable picture (unknown format)"),
         ("stray", "is outside of train/ and test/"),
+        ("sequence", "folder `001` is no class, but a sequence of CK+"),
+        ("many", "has 108 classes"),
     ],
 )
 def test_bad_image_folder_ends_in_one_clear_line(kind, expected, tmp_path):
@@ -198,6 +207,9 @@ def test_empty_folder_several_csvs_and_no_source_end_in_one_line(tmp_path):
         fer2013_csv.write_csv(tmp_path / name, IMAGES)
     with pytest.raises(InputError, match=r"several CSVs \(a\.csv, b\.csv\)"):
         prepare(tmp_path, tmp_path / "out.csv")
+    for source in (tmp_path / "a.csv", None):
+        with pytest.raises(InputError, match="is a folder"):
+            prepare_data.main(prepare_data.Args(source, synthetic=not source, output=Path()))
     with pytest.raises(InputError, match="name a file or folder"):
         prepare_data.main(prepare_data.Args(output=tmp_path / "out.csv"))
 

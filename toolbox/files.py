@@ -31,6 +31,8 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if is_special(path):
             _write_to_special_file(path, write)
             return

@@ -244,6 +244,7 @@ BAD = {
     "no known columns": (b"name,age\nAnn,7\n", "no column `pixels` or `feature`"),
     "two pixel columns": (table("pixels,feature", PIXELS, PIXELS), "two columns for the pixels"),
     "two label columns": (table("emotion,label,pixels", LABELS, LABELS, PIXELS), "two columns for the label"),
+    "votes for a number": (table("emotion,pixels,votes_1", LABELS, PIXELS, LABELS), "'1' is no name of a class"),
     "CR line ends": (FER2013.replace(b"\n", b"\r"), "ends its lines with CR alone"),
     "bars": (FER2013.replace(b",", b"|"), "no column `pixels`"),
     "UTF-16 cut short": (FER2013.decode().encode("utf-16")[:-3], "begins as UTF-16"),

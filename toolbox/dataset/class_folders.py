@@ -24,6 +24,7 @@ NUMBERINGS = {  # the first number, and what it and the next ones stand for
     ),
 }
 JAFFE = re.compile(r"[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d*\.\d+\.\w+")  # KA.AN1.39.tiff
+CK_PLUS = re.compile(r"S\d{3}_(\d{3})_\d+\.\w+")  # S005/001/S005_001_00000011.png, a sequence
 BY_LETTERS = {name[:2].upper(): name for name in CLASSES}
 
 
@@ -32,6 +33,8 @@ def class_of(folder: str, file: str, numbering: str = USUAL) -> str | None:
     if match := JAFFE.fullmatch(file):
         return BY_LETTERS[match[1]]
     first, names = NUMBERINGS[numbering]
+    if (match := CK_PLUS.fullmatch(file)) and match[1] == folder:
+        return None
     if folder.isdecimal():
         return dict(enumerate(names, first)).get(int(folder))
     try:
@@ -46,6 +49,8 @@ def why_none(folder: str, numbering: str = USUAL) -> str:
         return "it is in no folder that names its class; move it to one"
     if not folder.isdecimal():
         return f"folder `{folder}` names no class; rename it, or move it away"
+    if len(folder) == 3 and folder[0] == "0":
+        return f"folder `{folder}` is no class, but a sequence of CK+; sort its images by class"
     first, names = NUMBERINGS[numbering]
     return (
         f"folder `{folder}` is none of the numbers {first}..{first + len(names) - 1} of "

@@ -28,8 +28,10 @@ def class_name(word: str) -> str:
 
     Raises ValueError for what is no name: a number, signs, or more than 40 characters.
     """
-    word = word.strip()
-    if not NAME.fullmatch(word) or word.lower() in ABSENT:
+    word = unicodedata.normalize("NFC", word.strip())  # Macs write letter and accent apart
+    # Hindi's vowels are marks, and so is the dot of a Turkish capital I in lower case.
+    letters = "".join(letter for letter in word if unicodedata.category(letter)[0] != "M")
+    if not NAME.fullmatch(letters) or word.lower() in ABSENT:
         raise ValueError(f"{word[:20]!r} is no name of a class")
     return BY_SPELLING.get(word.lower(), word.capitalize())
 

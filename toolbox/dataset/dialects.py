@@ -85,11 +85,14 @@ def read_header(path: Path, line: bytes) -> Columns:
                 for meaning in ("label", "usage")
             )
             synthetic = "action_units" in meanings
-            votes = tuple(
-                (i, class_name(name.removeprefix(VOTES)))
-                for i, name in enumerate(names)
-                if name.startswith(VOTES)
-            )
+            try:
+                votes = tuple(
+                    (i, class_name(name.removeprefix(VOTES)))
+                    for i, name in enumerate(names)
+                    if name.startswith(VOTES)
+                )
+            except ValueError as error:
+                raise InputError(f"{path}, a column {VOTES}CLASS: {error}; rename it") from None
             at = pixels, label, usage
             return Columns(delimiter, len(names), *at, synthetic, votes=votes)
     raise InputError(
