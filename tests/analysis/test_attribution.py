@@ -42,6 +42,13 @@ def test_a_linear_models_gradient_is_its_weights():
     np.testing.assert_allclose(fall, np.broadcast_to(expected, fall.shape), atol=0.05)
 
 
+def test_scores_of_probabilities_are_logarithms_whatever_comes_after_the_softmax():
+    top = layers.Dense(7, activation="softmax"), layers.Dropout(0.5)
+    net = explain(classifier_of(layers.Flatten(), layers.Rescaling(1 / 255), *top))
+    expected = net.classifier.model(IMAGES[..., np.newaxis].astype(np.float32))
+    np.testing.assert_allclose(tf.nn.softmax(net.scores(IMAGES.astype("f4"))), expected, atol=1e-4)
+
+
 def test_occlusion_finds_the_only_pixel_that_matters():
     net = linear()
     kernel = np.zeros((48, 48, 7), np.float32)

@@ -81,3 +81,9 @@ def test_a_norm_that_others_share_stays():
     assert norms(freeze(model)) == 2
     nested = keras.Sequential([keras.Input((48, 48, 1)), model])
     assert freeze(nested) is nested
+
+
+def test_quantized_layers_stay_as_they_are():
+    model = sequential()
+    model.quantize("int8")
+    assert freeze(model, "bfloat16") is model

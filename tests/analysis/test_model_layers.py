@@ -40,6 +40,19 @@ def test_every_kind_of_softmax_is_undone(form):
     np.testing.assert_allclose(tf.nn.softmax(logits), model(FACES), atol=1e-6)
 
 
+def test_a_softmax_inside_an_average_is_no_end():
+    inputs = keras.Input((48, 48, 1))
+    flat = layers.Flatten()(inputs)
+    one, other = (layers.Dense(7, activation="softmax")(flat) for _ in range(2))
+    model = keras.Model(inputs, (one + other) / 2)
+    assert logits_model(model) is model
+
+
+def test_maps_of_channels_first_are_not_taken_for_rows():
+    turned = layers.Permute((3, 1, 2)), layers.Conv2D(3, 3, data_format="channels_first")
+    assert not convolutions(sequential((48, 48, 1), *turned))
+
+
 def test_a_model_that_ends_in_logits_is_returned_as_it_is():
     model = sequential((48, 48, 1), layers.Flatten(), layers.Dense(7))
     assert logits_model(model) is model

@@ -104,6 +104,16 @@ def last_activation(model: keras.Model) -> str:
     return getattr(activation, "__name__", type(activation).__name__).lower()
 
 
+def are_probabilities(output: np.ndarray, activation: str) -> bool:
+    """Whether outputs, float (n, k), after `last_activation`, are probabilities, not logits."""
+    if activation in ("softmax", "sigmoid"):
+        return True
+    within = ((output >= 0) & (output <= 1 + ROUNDING)).all()
+    if activation == "linear":  # logits, unless they sum to 1
+        within = within and np.allclose(output.sum(axis=1), 1, atol=ROUNDING)
+    return bool(within)
+
+
 def as_probabilities(output: np.ndarray, activation: str) -> np.ndarray:
     """Outputs, float (n, k), after `last_activation`, as probabilities: float64, rows sum to 1.
 
@@ -111,11 +121,7 @@ def as_probabilities(output: np.ndarray, activation: str) -> np.ndarray:
     sum, which is off 1 by more than 1e-3 after a softmax in bfloat16, and anything after sigmoids.
     """
     output = np.asarray(output, np.float64)
-    within = ((output >= 0) & (output <= 1 + ROUNDING)).all()
-    sums = output.sum(axis=1, keepdims=True)
-    if activation == "linear":  # logits, unless they sum to 1
-        within = within and np.allclose(sums, 1, atol=ROUNDING)
-    if not within and activation not in ("softmax", "sigmoid"):
+    if not are_probabilities(output, activation):
         output = np.exp(output - output.max(axis=1, keepdims=True))
-        return output / output.sum(axis=1, keepdims=True)
+    sums = output.sum(axis=1, keepdims=True)
     return np.where(sums > 0, output, 1) / np.where(sums > 0, sums, output.shape[1])

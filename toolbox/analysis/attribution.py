@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from toolbox.analysis.adapter import last_activation
+from toolbox.analysis.adapter import are_probabilities, last_activation
 from toolbox.analysis.frozen import freeze
 from toolbox.analysis.model_layers import last_feature_maps, logits_model, record_activations
 from toolbox.analysis.saved_models import Classifier, prepare
@@ -44,7 +44,9 @@ def explain(classifier: Classifier, precision: str = "float32") -> Explained:
     """Make a model ready for the methods below, which compute in float32 or bfloat16."""
     model = freeze(logits_model(classifier.model), precision)
     last = last_feature_maps(model)
-    probabilities = last_activation(model) in ("softmax", "sigmoid")
+    noise = np.random.default_rng(0).uniform(0, 255, (8, SIDE, SIDE))  # an average may come last
+    output = np.asarray(model(prepare(classifier, noise), training=False), np.float32)
+    probabilities = are_probabilities(output, last_activation(model))
 
     def scores(faces: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(prepare(classifier, faces), training=False), tf.float32)
@@ -154,7 +156,8 @@ def grad_cam(net: Explained, images: np.ndarray, classes: np.ndarray) -> np.ndar
     """
     if net.features is None:
         raise InputError(
-            f"{net.classifier.name} has no convolution for Grad-CAM; name another --method"
+            f"{net.classifier.name} has no convolution of channels_last for Grad-CAM; "
+            "name another --method"
         )
 
     def cam(faces: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

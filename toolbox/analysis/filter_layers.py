@@ -64,7 +64,9 @@ def filter_layers(model: keras.Model) -> list[FilterLayer]:
     """The convolutions of a model in order. Raises InputError if it has none."""
     found = convolutions(model)
     if not found:
-        raise InputError("this model has no convolution, and so no filters to look at")
+        raise InputError(
+            "this model has no convolution of channels_last, and so no filters to look at"
+        )
     readers = {id(t): layer for _, layer in named_layers(model) for t in tensors(layer, "input")}
 
     def after(layer: keras.Layer) -> keras.Layer | None:

@@ -25,9 +25,10 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
     """A copy that computes the same, without batch norms after convolutions or dense layers.
 
     In bfloat16 inputs are rescaled, and outputs made, in float32 still.
-    A model with others inside is returned as it is.
+    A model with others inside, or with quantized layers, is returned as it is.
     """
-    if any(isinstance(layer, keras.Model) for layer in model.layers):
+    layered = any(isinstance(layer, keras.Model) for layer in model.layers)
+    if layered or any(layer.quantization_mode for layer in model.layers):
         return model
     model = keras.Model(model.inputs[0], model.outputs[0])  # a Sequential cannot leave layers out
     norms, last = foldable_norms(model), model.outputs[0]._keras_history.operation

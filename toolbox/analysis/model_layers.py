@@ -58,9 +58,13 @@ def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, ke
 
 
 def convolutions(model: keras.Model) -> list[tuple[str, keras.Layer]]:
-    """Its two-dimensional convolutions in order, separable and depthwise ones, by name."""
+    """Its two-dimensional convolutions in order, separable and depthwise ones, by name.
+
+    Not those of `channels_first`, whose maps would be taken for rows.
+    """
     kinds = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
-    return [(name, layer) for name, layer in named_layers(model) if isinstance(layer, kinds)]
+    found = [(name, layer) for name, layer in named_layers(model) if isinstance(layer, kinds)]
+    return [(name, layer) for name, layer in found if layer.data_format == "channels_last"]
 
 
 def last_feature_maps(model: keras.Model) -> keras.Layer | None:
@@ -94,7 +98,7 @@ def logits_model(model: keras.Model) -> keras.Model:
     The softmax may be a layer of its own, part of a Dense layer, or inside a nested model. A model
     without one is returned as it is.
     """
-    last = model.layers[-1]
+    last = model.outputs[0]._keras_history.operation  # the last layer, unless `a + b` comes after
     if isinstance(last, keras.Model):
         inner = logits_model(last)
         return model if inner is last else keras.Model(model.inputs[0], inner(last.input))
