@@ -23,6 +23,10 @@ STACKS = {
     "dilation": lambda: [layers.Conv2D(1, 3, dilation_rate=2), layers.SeparableConv2D(1, 3)],
     "not square": lambda: [layers.Conv2D(1, (7, 1), padding="same"),
                            layers.Conv2D(1, (1, 3), padding="same")],
+    "other sizes": lambda: [layers.Cropping2D(((3, 1), (0, 2))), layers.UpSampling2D(2),
+                            layers.Conv2D(1, 3)],
+    "three dimensions": lambda: [layers.Reshape((48, 48, 1, 1)), layers.Conv3D(1, 1),
+                                 layers.Reshape((48, 48, 1)), layers.Conv2D(1, 3)],
 }  # fmt: skip
 
 

@@ -139,8 +139,14 @@ def grow(field: Field, layer: keras.Layer) -> Field:
         return Field(size, jump, first - jump * [before for before, _ in layer.padding])
     if isinstance(layer, (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)):
         return Field(np.zeros(2), jump, first)
+    if isinstance(layer, layers.Cropping2D):
+        return Field(size, jump, first + jump * [before for before, _ in layer.cropping])
     kernel = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
-    if kernel is None:
+    if isinstance(layer, (layers.Resizing, layers.UpSampling2D)) and tensors(layer, "output"):
+        sides, after = (tensors(layer, which)[0].shape[1:3] for which in ("input", "output"))
+        ratio = np.array([a / b if a and b else 1 for a, b in zip(sides, after, strict=True)])
+        return Field(size, jump * ratio, first + jump * (ratio - 1) / 2)
+    if kernel is None or len(kernel) != 2:  # of 1 or 3 dimensions, it has no place on the face
         return field
     dilation = np.broadcast_to(getattr(layer, "dilation_rate", 1), 2)
     kernel, stride = (np.array(kernel) - 1) * dilation + 1, np.broadcast_to(layer.strides, 2)
