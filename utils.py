@@ -58,7 +58,9 @@ def load_faces(path: Path | None = None) -> Faces:
             columns = draw_sample()
             atomic_write(path, lambda temporary: fer2013_csv.write_csv(temporary, *columns))
             print(f"There is no {FER2013.name} yet: drew synthetic faces, {path}")
-    faces = cache.load(path.expanduser())  # a shell leaves the ~ of `make DATA=~/x.csv` alone
+    with contextlib.suppress(RuntimeError):  # of ~someone who is not there
+        path = path.expanduser()  # a shell leaves the ~ of `make DATA=~/x.csv` alone
+    faces = cache.load(path)
     if faces.classes != CLASSES:  # a name with a slip would be a class of its own
         print(f"Classes of {faces.path.name}: {', '.join(faces.classes)}")
     if faces.synthetic:

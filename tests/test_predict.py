@@ -244,6 +244,9 @@ def test_a_folder_inside_of_the_output_folder_is_read(tmp_path):
     assert findings.list_files((folder,), tmp_path) == [folder / "a.png"]
     with pytest.raises(InputError, match="is the folder to read"):
         findings.list_files((folder,), folder)
+    circle = folder / "circle.png"
+    circle.symlink_to(circle)
+    assert findings.list_files((folder,), circle) == [folder / "a.png", circle]
 
 
 def test_an_empty_name_is_not_this_folder(monkeypatch):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -307,6 +308,8 @@ def test_what_is_no_file_ends_in_one_clear_line(kind, tmp_path):
     expected = {"folder": "is a folder", "absent": "does not exist"}.get(kind, "not a regular file")
     with pytest.raises(InputError, match=expected):
         utils.load_faces(path)
+    with pytest.raises(InputError, match=r"~nobody-here/x\.csv does not exist"):
+        utils.load_faces(Path("~nobody-here/x.csv"))
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypatch):

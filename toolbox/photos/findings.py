@@ -24,7 +24,7 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
     """
     files = []
     for path in inputs:
-        if path.is_dir() and path.resolve() == out.resolve():
+        if path.is_dir() and path.resolve() == _real(out):
             raise InputError(f"--out {as_text(out)} is the folder to read; name another")
         if not path.is_dir() and path.name.lower().endswith(TABLES):
             raise InputError(f"{as_text(path)} is a table; read it with --data {as_text(path)}")
@@ -44,8 +44,12 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
 
 def _is_made_there(file: Path, folder: Path, out: Path) -> bool:
     """Whether a file that is read in `folder` is in `out`, and that is not around the folder."""
-    out, around = out.resolve(), folder.resolve().parents
-    return out in file.resolve().parents and out not in around
+    out, around = _real(out), folder.resolve().parents
+    return out in _real(file).parents and out not in around
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # resolve() fails on a circle of links
 
 
 class Findings(NamedTuple):
