@@ -87,3 +87,16 @@ def test_quantized_layers_stay_as_they_are():
     model = sequential()
     model.quantize("int8")
     assert freeze(model, "bfloat16") is model
+
+
+def test_inputs_are_normalized_in_float32():
+    """Where pixels vary by two about 100, bfloat16 would keep half of that."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            *(keras.Input((48, 48, 1)), layers.Normalization(mean=[100.0], variance=[4.0])),
+            *(layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(7)),
+        ]
+    )
+    faces = np.random.default_rng(0).uniform(98, 102, (4, 48, 48, 1)).astype("f4")
+    np.testing.assert_allclose(freeze(model, "bfloat16")(faces), model(faces), atol=1e-3)

@@ -32,7 +32,7 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
         return model
     model = keras.Model(model.inputs[0], model.outputs[0])  # a Sequential cannot leave layers out
     norms, last = foldable_norms(model), model.outputs[0]._keras_history.operation
-    exact = (layers.InputLayer, layers.Rescaling)
+    exact = (layers.InputLayer, layers.Rescaling, layers.Normalization, layers.Resizing)
     if not norms and precision == "float32":
         return model
 
