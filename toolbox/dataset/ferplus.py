@@ -25,6 +25,9 @@ def read_votes(path: Path, faces: Faces) -> np.ndarray:
     """
     try:
         table = pd.read_csv(archives.open_table(path, archives.read_file(path)))
+        absent = [name for name in (*EMOTIONS, *OTHERS, "Usage") if name not in table]
+        if absent:
+            raise ValueError(f"it has no column {absent[0]}")
         votes = table[[*EMOTIONS, *OTHERS]].to_numpy(np.float64)
         usage = table["Usage"]
     except InputError:

@@ -72,7 +72,8 @@ class Loop:
 
     def _note(self, update: int, loss: float, seconds: float) -> None:
         if not np.isfinite(loss):
-            raise InputError(f"the loss is {loss} after {update} updates; lower the learning rate")
+            problem = f"the loss is {loss} after {update} updates"
+            raise InputError(f"{problem}; lower the learning rate, with --fresh")
         self.history.append({"update": update, "loss": loss, "seconds": round(seconds, 2)})
 
     def _save(self, variables: list) -> None:

@@ -191,7 +191,8 @@ class TrainingState:
         )
         for name, value in row.items():
             if not np.isfinite(value):
-                raise InputError(f"{name} is {value} in epoch {epoch + 1}; lower the learning rate")
+                problem = f"{name} is {value} in epoch {epoch + 1}"
+                raise InputError(f"{problem}; lower the learning rate, with --fresh")
         if self.best()["epoch"] == epoch + 1:
             self.best_weights = self.model.get_weights()
         self.save()

@@ -58,7 +58,8 @@ def save_run(
     """
     for name, value in record["metrics"].items():
         if not math.isfinite(value):
-            raise InputError(f"{name.replace('_', ' ')} is {value}; lower the learning rate")
+            problem = f"{name.replace('_', ' ')} is {value}"
+            raise InputError(f"{problem}; lower the learning rate, with --fresh")
     metrics, numbers = record["metrics"], history.to_csv(index=False)
     percents = {k: f"{100 * v:.1f} %" for k, v in metrics.items() if k.endswith("accuracy")}
     title = f"{run.name}: {percents['validation_accuracy']} validation accuracy"
