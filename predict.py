@@ -239,7 +239,7 @@ def predict_csv(args: Args) -> dict:
     else:
         table["expression"] = names
         table[list(classifier.classes)] = probabilities.round(4)
-        table["doubt"] = np.where(faces.images.std(axis=(1, 2)) < face_finder.BLANK, "blank", "")
+        table["doubt"] = np.where(face_finder.is_blank(faces.images), "blank", "")
     utils.write_text(target, table.to_csv(index=False))
     print(f"wrote {target}, {len(best):,} predictions of {classifier.name}")
     return {"rows": len(best)}

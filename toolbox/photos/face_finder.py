@@ -134,6 +134,11 @@ def cut_out(picture: np.ndarray, face: Found, scales: tuple[float, ...] = VIEWS)
     return np.array([region.resize((SIDE, SIDE), Image.BICUBIC, box=box) for box in boxes])
 
 
+def is_blank(crops: np.ndarray) -> np.ndarray:
+    """Whether crops (..., 48, 48) are too even to show a face; bool (...)."""
+    return crops.std(axis=(-2, -1)) < BLANK
+
+
 def cut_out_largest(grey: Image.Image, found: list[Found]) -> tuple[Found, np.ndarray]:
     """The largest of some faces in a picture in grey, and its first view, uint8 (48, 48)."""
     face = max(found, key=lambda face: face.box[3])
@@ -169,7 +174,7 @@ def read_face(path: Path) -> OneFace:
     else:
         print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
         (image, square), turn = middle_square(grey), 0.0
-    if image.std() < BLANK:
+    if is_blank(image):
         print(f"{path.name}: the face is blank, so what a model says of it means nothing")
     width = grey.width
     grey.thumbnail((SHOWN, SHOWN))

@@ -12,7 +12,7 @@ from toolbox.analysis.saved_models import Classifier, prepare
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
 from toolbox.files import InputError
-from toolbox.photos.face_finder import BLANK, Found, cut_out, find_faces
+from toolbox.photos.face_finder import Found, cut_out, find_faces, is_blank
 
 # Below these, or above, an answer is doubtful: benchmarks/README.md has the accuracy there.
 SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.85, 0.35
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
         """Why the answer may be wrong."""
         side = self.found.square()[2]
         reasons = {
-            "blank": self.crop.std() < BLANK,
+            "blank": is_blank(self.crop),
             f"{side:.0f} pixels": side < SMALL,
             "turned aside": self.found.turned > ASIDE,
             "weak detection": self.found.score < WEAK,

@@ -7,12 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from toolbox.engine import tf
-from toolbox.files import InputError
 from toolbox.progress import Progress
-from toolbox.training import checkpoint
+from toolbox.training import checkpoint, run_records
 
 SAVES = 20  # per run
 
@@ -71,9 +68,7 @@ class Loop:
             print(f"Resuming after update {done:,} of {self.updates:,} ({self.path})")
 
     def _note(self, update: int, loss: float, seconds: float) -> None:
-        if not np.isfinite(loss):
-            problem = f"the loss is {loss} after {update} updates"
-            raise InputError(f"{problem}; lower the learning rate, with --fresh")
+        run_records.check_finite("the loss", loss, f" after {update} updates")
         self.history.append({"update": update, "loss": loss, "seconds": round(seconds, 2)})
 
     def _save(self, variables: list) -> None:

@@ -190,9 +190,7 @@ class TrainingState:
             row | {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
         )
         for name, value in row.items():
-            if not np.isfinite(value):
-                problem = f"{name} is {value} in epoch {epoch + 1}"
-                raise InputError(f"{problem}; lower the learning rate, with --fresh")
+            run_records.check_finite(name, value, f" in epoch {epoch + 1}")
         if self.best()["epoch"] == epoch + 1:
             self.best_weights = self.model.get_weights()
         self.save()

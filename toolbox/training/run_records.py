@@ -57,9 +57,7 @@ def save_run(
     Adds the hash of the model's file to `record`. Raises InputError for a metric that is NaN.
     """
     for name, value in record["metrics"].items():
-        if not math.isfinite(value):
-            problem = f"{name.replace('_', ' ')} is {value}"
-            raise InputError(f"{problem}; lower the learning rate, with --fresh")
+        check_finite(name.replace("_", " "), value)
     metrics, numbers = record["metrics"], history.to_csv(index=False)
     percents = {k: f"{100 * v:.1f} %" for k, v in metrics.items() if k.endswith("accuracy")}
     title = f"{run.name}: {percents['validation_accuracy']} validation accuracy"
@@ -74,6 +72,12 @@ def save_run(
     files.write_text(path.with_suffix(".csv"), numbers)
     told = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in percents.items())
     print(f"{run.model_file('.keras')}: {told}, {record['minutes']} minutes")
+
+
+def check_finite(name: str, value: float, when: str = "") -> None:
+    """Raise InputError, which says what to do, for a loss or metric that is NaN or infinite."""
+    if not math.isfinite(value):
+        raise InputError(f"{name} is {value}{when}; lower the learning rate, with --fresh")
 
 
 def read_run(models_dir: Path, name: str) -> tuple[pd.DataFrame, dict]:
