@@ -91,7 +91,7 @@ def check_limits(args, limits: dict[str, tuple[float, float]]) -> None:
     for name, (low, high) in limits.items():
         value = getattr(args, name, low)
         if not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; give {low:g} to {high:g}")
+            raise InputError(f"--{name.replace('_', '-')} is {value}; give {low:,} to {high:,}")
 
 
 def open_standard_streams() -> None:

@@ -92,7 +92,7 @@ def test_a_folder_in_the_way_is_named(tmp_path):
             write_text(folder, "text")
         assert caught.value.filename == str(folder)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(NotADirectoryError):
         write_text(tmp_path / "file" / "out.csv", "text")
 
 

@@ -162,6 +162,8 @@ def broken_folder(folder: Path, kind: str) -> None:
     face = Image.fromarray(IMAGES[0])
     if kind == "split":
         face.save(folder / "train" / "1.png")
+    elif kind == "images":  # as AffectNet has them
+        (folder / "train" / "sad").rename(folder / "train" / "images")
     elif kind == "damaged":
         (folder / "train" / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     elif kind == "pipe":
@@ -189,6 +191,7 @@ def broken_folder(folder: Path, kind: str) -> None:
         ("pipe", "pipe.png is not a regular file"),
         ("damaged", "bad.png is not a readable picture (unknown format)"),
         ("stray", "is outside of train/ and test/"),
+        ("images", "folder `images` names no class; sort its images"),
         ("sequence", "folder `001` is no class, but a sequence of CK+"),
         ("many", "has 108 classes"),
     ],

@@ -1,5 +1,6 @@
 """Files that are whole or absent, never half-written; and mistakes that the user can mend."""
 
+import contextlib
 import errno
 import glob
 import hashlib
@@ -30,7 +31,8 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     replaced. Removes what killed runs left of their attempts. Raises OSError that names `path`.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of a parent that is no folder: ENOTDIR follows
+            path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if is_special(path):

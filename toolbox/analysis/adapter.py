@@ -61,7 +61,8 @@ def as_classifier(
         case _:
             raise InputError(
                 f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
-                f"(None, height, width, 1 or 3) and (None, {count})"
+                f"(None, height, width, 1 or 3) and (None, {count}); put layers around it, such as "
+                "Reshape and Permute, that give it that form, and save the whole"
             )
     if len(shapes[1]) > 1:
         print(f"{path} has {len(shapes[1])} outputs; taken is the one of {count} values")

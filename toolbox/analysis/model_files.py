@@ -62,7 +62,7 @@ def ending_by_content(path: Path) -> str:
         if (path / "saved_model.pb").exists():
             raise InputError(
                 f"{path} is a TensorFlow SavedModel, which Keras 3 cannot read; where it was made, "
-                "load it with Keras 2 and save it again: model.save('model.h5')"
+                "save the model in another form: model.save('model.keras'), in Keras 2 'model.h5'"
             )
         raise InputError(f"{path} is a folder; name the model file in it")
     if not path.is_file():

@@ -22,7 +22,7 @@ from toolbox.files import InputError
 LARGEST_FILE = 8 << 30  # bytes; it is read into memory
 LARGEST_UNPACKED = 2 << 30  # bytes; seven times FER2013
 COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\0", lzma.open), (b"BZh", bz2.open))
-ZIP = b"PK\x03\x04"
+ZIP = b"PK\x03\x04", b"PK\x05\x06"  # the second is of an empty one
 TABLES = ("fer2013.csv", "icml_face_data.csv")  # the one to read where there are several
 DAMAGE = (
     *(EOFError, OSError, ValueError, LookupError, ArithmeticError, RuntimeError, struct.error),
@@ -147,10 +147,13 @@ def _checked(path: Path, stream: BinaryIO) -> io.BufferedReader:
 
 
 def _decompressed(path: Path, content: bytes) -> io.BufferedReader:
-    for magic, decompress in COMPRESSIONS:
-        if content.startswith(magic):
-            return _checked(path, decompress(io.BytesIO(content)))
-    return io.BufferedReader(io.BytesIO(content))
+    stream = io.BufferedReader(io.BytesIO(content))
+    for _ in range(2):  # some browsers compress what is compressed already
+        for magic, decompress in COMPRESSIONS:
+            if stream.peek(8).startswith(magic):
+                stream = _checked(path, decompress(stream))
+                break
+    return stream
 
 
 def _is_tar(stream: io.BufferedReader) -> bool:

@@ -25,6 +25,7 @@ NUMBERINGS = {  # the first number, and what it and the next ones stand for
 }
 JAFFE = re.compile(r"[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d*\.\d+\.\w+")  # KA.AN1.39.tiff
 CK_PLUS = re.compile(r"S\d{3}_(\d{3})_\d+\.\w+")  # S005/001/S005_001_00000011.png, a sequence
+UNSORTED = ("images", "imgs", "pictures", "photos", "faces", "data")  # names of folders
 BY_LETTERS = {name[:2].upper(): name for name in CLASSES}
 
 
@@ -38,7 +39,8 @@ def class_of(folder: str, file: str, numbering: str = USUAL) -> str | None:
     if folder.isdecimal():
         return dict(enumerate(names, first)).get(int(folder))
     try:
-        return None if folder.lower() in SPLIT_NAMES else class_name(folder.replace("_", " "))
+        named = folder.lower() not in (*SPLIT_NAMES, *UNSORTED)
+        return class_name(folder.replace("_", " ")) if named else None
     except ValueError:
         return None
 
@@ -47,6 +49,8 @@ def why_none(folder: str, numbering: str = USUAL) -> str:
     """Why `class_of` knows no class, and what to do."""
     if not folder:
         return "it is in no folder that names its class; move it to one"
+    if folder.lower() in UNSORTED:
+        return f"folder `{folder}` names no class; sort its images into folders named by class"
     if not folder.isdecimal():
         return f"folder `{folder}` names no class; rename it, or move it away"
     if len(folder) == 3 and folder[0] == "0":

@@ -39,7 +39,10 @@ def open_video(path: Path):
     refuse_odd_bytes(path)
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
-        raise InputError(f"{path} is not a readable video; name another, or convert it to .mp4")
+        raise InputError(
+            f"{path} is not a readable video, but damaged, cut off or of an unknown kind; copy it "
+            "again, or convert it"
+        )
     return video
 
 
