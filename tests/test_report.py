@@ -208,12 +208,12 @@ def test_only_layers_with_default_settings_are_listed(args):
     folder = args.figures_dir / "fast"
     write_filters(folder, "conv_2a", "_steps64", "--layer conv_2a --steps 64")
     text = text_of(args)
-    assert "conv_2a" not in text and "**fast**, 2 layer(s)" in text
+    assert "conv_2a" not in text and text.count("| `conv_") == 2
     assert "| `conv_0` |" in text and "`python visualize_filters.py --layer conv_1a`" in text
     for path in folder.glob("conv_[01]*"):
         path.unlink()
     text = text_of(args)  # now that is all there is, with its own command
-    assert "**fast**, 1 layer(s)" in text
+    assert text.count("| `conv_") == 1
     assert "`python visualize_filters.py --layer conv_2a --steps 64`" in text
 
 

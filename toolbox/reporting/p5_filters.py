@@ -7,7 +7,7 @@ from toolbox.reporting.records import FILTERS, SPLITS, Analysis, Records
 
 HEADER = [
     *("layer", "filters", "sees", "climbed", "ascent, median", "best face, median"),
-    *("untrained, median", "above the best face", "dead", "command"),
+    *("untrained, median", "above the best face", "dead"),
 ]
 
 
@@ -20,11 +20,11 @@ def section(records: Records, subject: str) -> list[str | Missing]:
     above, climbed = (
         sum(it[name] for it in layers) for name in ("ascent_above_best_face", "climbed")
     )
+    commands = ", ".join(dict.fromkeys(f"`{it['command']}`" for it in layers))
     first_and_a_deep_one = found[:: max(len(found) * 2 // 3, 1)][:2]
     return [
-        f"**{subject}**, {len(layers)} layer(s), {layers[0]['faces']:,} faces "
-        f"({layers[0]['split']}): images that maximally activate the filters, by gradient ascent "
-        "from noise.",
+        f"**{subject}**, {layers[0]['faces']:,} faces ({layers[0]['split']}): {commands}. Images "
+        "that maximally activate the filters, by gradient ascent from noise.",
         table(HEADER, [format_row(it) for it in layers]),
         *[
             records.picture(it.beside(".png"), f"{subject}, filters of {it.record['layer']}")
@@ -55,5 +55,5 @@ def format_row(layer: dict) -> list:
     """A row of the table of layers."""
     medians = [f"{layer[f'{name}_median']:.2f}" for name in ("ascent", "best_face", "untrained")]
     counts = [layer["filters"], layer["receptive_field"], layer["climbed"]]
-    ends = [layer["ascent_above_best_face"], layer["dead"], f"`{layer['command']}`"]
+    ends = [layer["ascent_above_best_face"], layer["dead"]]
     return [f"`{layer['layer']}`", *counts, *medians, *ends]
