@@ -43,8 +43,7 @@ class Args:
 
     # model
     model: str = ""
-    """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
-    faces sample/fast"""
+    """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
     input_range: tuple[float, float] = saved_models.PIXELS
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
@@ -172,7 +171,7 @@ def plot_errors(
 def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> None:
     """Write both figures, the numbers beside each, and the record."""
     base = subject.folder / subject.label
-    labels, images, classes = subject.labels, subject.faces.images[subject.rows], subject.classes
+    labels, classes = subject.labels, subject.classes
     counts = metrics.confusion_counts(labels, probabilities.argmax(axis=1), len(classes))
     low, high = (100 * bound for bound in record["accuracy_interval"])
     right = f"{100 * record['accuracy']:.1f} % of {len(labels):,} faces right"
@@ -180,37 +179,36 @@ def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> 
     matrix = plot_matrix(
         counts, classes, subject.headline(f"{title}\n95 % interval {low:.1f} to {high:.1f}")
     )
-    utils.save_figure(matrix, Path(f"{base}_confusion.png"))
+    utils.save_figure(matrix, f"{base}_confusion.png")
     table = pd.DataFrame(counts, pd.Index(classes, name="true"), classes)
-    utils.write_text(Path(f"{base}_confusion.csv"), table.to_csv())
+    utils.write_text(f"{base}_confusion.csv", table.to_csv())
     errors = find_errors(labels, probabilities)
     heading = subject.headline(f"{title}\nmost confident errors")
-    figure = plot_errors(errors, images, classes, heading)
-    utils.save_figure(figure, Path(f"{base}_errors.png"))
+    figure = plot_errors(errors, subject.images, classes, heading)
+    utils.save_figure(figure, f"{base}_errors.png")
     errors = errors.assign(row=subject.rows[errors["face"].astype(int)])
-    utils.write_text(Path(f"{base}_errors.csv"), errors.to_csv(index=False))
+    utils.write_text(f"{base}_errors.csv", errors.to_csv(index=False))
     by_class = pd.DataFrame(record["classes"]).T.rename_axis("class")
     bounds = np.array(by_class.pop("recall_interval").tolist())
     by_class["recall_low"], by_class["recall_high"] = bounds.T
-    utils.write_text(Path(f"{base}_classes.csv"), by_class.to_csv())
-    utils.write_json(Path(f"{base}_confusion.json"), record)
+    utils.write_text(f"{base}_classes.csv", by_class.to_csv())
+    utils.write_json(f"{base}_confusion.json", record)
 
 
 def main(args: Args) -> dict:
     """Evaluate the model as `args` say; returns the record written beside the matrix."""
     faces = utils.load_faces(args.data)
-    path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
-    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
+    classifier = saved_models.open_model(args, faces.synthetic)
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; predict.py --data names them")
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
     labels, classes = subject.labels, subject.classes
-    probabilities = saved_models.predict(subject.classifier, faces.images[subject.rows])
+    probabilities = saved_models.predict(subject.classifier, subject.images)
     predicted = probabilities.argmax(axis=1)
     counts = metrics.confusion_counts(labels, predicted, len(classes))
     record = utils.provenance(args, faces) | {
         "model": classifier.name,
-        "model_trained_on_synthetic": saved_models.trained_on_synthetic(classifier),
+        "model_trained_on_synthetic": classifier.synthetic,
         "split": args.split,
         **subject.told,
         **metrics.measure_unseen(labels, predicted, len(classes), subject.seen),

@@ -16,7 +16,7 @@ What to expect of the shipped model on PublicTest: 67.1 % [65.6, 68.7] on the fa
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,8 +48,7 @@ class Args:
 
     # models: each a path, or the name of a run
     model: str = ""
-    """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
-    faces sample/fast"""
+    """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
     versus: str = ""
     """another model to compare with on the same rows"""
     ensemble: tuple[str, ...] = ()
@@ -80,9 +79,8 @@ def open_models(args: Args, faces: Faces) -> list[Subject]:
     Each knows which of the rows it has seen.
     """
     names = (args.model, *args.ensemble, *([args.versus] if args.versus else []))
-    paths = [saved_models.find_model(name, args.models_dir, faces.synthetic) for name in names]
-    loaded = [saved_models.load_classifier(path, args.input_range, args.classes) for path in paths]
-    return open_subjects(faces, args.split, loaded, args.models_dir, args.figures_dir)
+    models = [saved_models.open_model(replace(args, model=n), faces.synthetic) for n in names]
+    return open_subjects(faces, args.split, models, args.models_dir, args.figures_dir)
 
 
 def seen_by_any(subjects: list[Subject]) -> np.ndarray | None:
@@ -91,20 +89,19 @@ def seen_by_any(subjects: list[Subject]) -> np.ndarray | None:
     return np.any(known, axis=0) if known else None
 
 
-def evaluate_views(
-    subjects: list[Subject], images: np.ndarray, labels: np.ndarray, shift: int, flip: bool
-) -> dict:
+def evaluate_views(subjects: list[Subject], shift: int, flip: bool) -> dict:
     """Accuracy of probabilities averaged over views of each face, and over all the models.
 
-    images: uint8 (m, 48, 48); labels: (m,); the first of `subjects` is the model in question.
+    The first of `subjects` is the model in question.
     """
-    found, means, classes = {}, [], len(subjects[0].classes)
+    first, found, means = subjects[0], {}, []
+    labels, images, classes = first.labels, first.images, len(first.classes)
     for subject in subjects:
         mean, views = saved_models.predict_views(subject.classifier, images, shift, flip)
         means.append(mean)
     if views > 1:
         answers = means[0].argmax(axis=1)
-        measured = metrics.measure_unseen(labels, answers, classes, subjects[0].seen)
+        measured = metrics.measure_unseen(labels, answers, classes, first.seen)
         found["test_time_augmentation"] = {"views": views} | measured
     if len(subjects) > 1:
         answers = np.mean(means, axis=0).argmax(axis=1)
@@ -116,13 +113,12 @@ def evaluate_views(
     return found
 
 
-def compare(
-    subject: Subject, other: Subject, labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray
-) -> dict:
+def compare(subject: Subject, other: Subject, ours: np.ndarray, theirs: np.ndarray) -> dict:
     """Two models on the same faces, and on those that neither was trained on.
 
-    labels, ours, theirs: (m,), true and predicted classes.
+    ours, theirs: predicted classes (m,).
     """
+    labels = subject.labels
     found = {"model": other.classifier.name, "faces": len(labels)}
     found |= metrics.compare_models(labels, ours, theirs)
     for name, each in (("this", subject), ("the_other", other)):
@@ -153,11 +149,8 @@ def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int
     return variants
 
 
-def plot_difference(
-    ours: np.ndarray, theirs: np.ndarray, classes: tuple[str, ...], title: str
-) -> Figure:
-    """Ratio of each cell in one matrix less that in the other; counts (k, k) each."""
-    difference = metrics.ratios(ours) - metrics.ratios(theirs)
+def plot_difference(difference: np.ndarray, classes: tuple[str, ...], title: str) -> Figure:
+    """Ratio of each cell in one matrix less that in the other, (k, k)."""
     texts = [f"{value:+.2f}" for value in difference.flat]
     limit = max(np.abs(difference).max(), 0.01)
     figure, image = plot_cells(difference, texts, classes, classes, limit, title)
@@ -186,30 +179,30 @@ def what_changes_it(args: Args, members: list[Subject], other: Subject | None) -
     )
 
 
-def write_reliability(subject: Subject, title: str, variants: dict, base: Path) -> None:
+def write_reliability(
+    subject: Subject, title: str, variants: dict, scores: dict, base: str
+) -> None:
     """The reliability diagram and its numbers; variants: probabilities (m, k) by name."""
-    labels = subject.labels
-    curves = {name: calibration.reliability(p, labels) for name, p in variants.items()}
-    errors = {name: calibration.scores(p, labels) for name, p in variants.items()}
+    curves = {name: calibration.reliability(p, subject.labels) for name, p in variants.items()}
     labelled = {
-        f"{name}: error {errors[name]['expected_calibration_error']:.3f}": curve
+        f"{name}: error {scores[name]['expected_calibration_error']:.3f}": curve
         for name, curve in curves.items()
     }
     figure = calibration.plot_reliability(labelled, subject.headline(title))
-    utils.save_figure(figure, Path(f"{base}.png"))
+    utils.save_figure(figure, f"{base}.png")
     bins = pd.concat({name: pd.DataFrame(curve) for name, curve in curves.items()})
-    utils.write_text(Path(f"{base}.csv"), bins.rename_axis(["probabilities", "bin"]).to_csv())
+    utils.write_text(f"{base}.csv", bins.rename_axis(["probabilities", "bin"]).to_csv())
 
 
-def write_difference(subject: Subject, title: str, answers, base: Path) -> None:
+def write_difference(subject: Subject, title: str, answers, base: str) -> None:
     """Where two models differ, and the numbers; answers: predicted classes (m,) of both."""
     labels, classes = subject.labels, subject.classes
-    ours, theirs = (metrics.confusion_counts(labels, each, len(classes)) for each in answers)
-    figure = plot_difference(ours, theirs, classes, subject.headline(title))
-    utils.save_figure(figure, Path(f"{base}.png"))
-    difference = metrics.ratios(ours) - metrics.ratios(theirs)
+    counts = (metrics.confusion_counts(labels, each, len(classes)) for each in answers)
+    difference = np.subtract(*map(metrics.ratios, counts))
+    figure = plot_difference(difference, classes, subject.headline(title))
+    utils.save_figure(figure, f"{base}.png")
     table = pd.DataFrame(difference, pd.Index(classes, name="true"), classes)
-    utils.write_text(Path(f"{base}.csv"), table.to_csv())
+    utils.write_text(f"{base}.csv", table.to_csv())
 
 
 def main(args: Args) -> dict:
@@ -222,36 +215,34 @@ def main(args: Args) -> dict:
     subject, *members = open_models(args, faces)
     other = members.pop() if args.versus else None
     classifier, base = subject.classifier, subject.folder / subject.label
-    labels, images = subject.labels, faces.images[subject.rows]
 
-    probabilities = saved_models.predict(classifier, images)
-    predicted = probabilities.argmax(axis=1)
+    probabilities = saved_models.predict(classifier, subject.images)
+    labels, predicted = subject.labels, probabilities.argmax(axis=1)
     variants = calibrate(subject, args.split, probabilities, args.seed)
     record = utils.provenance(args, faces) | {
         "model": classifier.name,
-        "model_trained_on_synthetic": saved_models.trained_on_synthetic(classifier),
+        "model_trained_on_synthetic": classifier.synthetic,
         "split": args.split,
         **subject.told,
         **metrics.measure_unseen(labels, predicted, len(subject.classes), subject.seen),
         "calibration": {name: calibration.scores(p, labels) for name, p in variants.items()},
     }
     if args.flip or args.shift or members:
-        record |= evaluate_views([subject, *members], images, labels, args.shift, args.flip)
+        record |= evaluate_views([subject, *members], args.shift, args.flip)
     if votes is not None:
         votes = ferplus.of_classes(votes[subject.rows], subject.classes)
         record["ferplus"] = crowd.compare(votes, labels, predicted)
     if other:
-        theirs = saved_models.predict(other.classifier, images).argmax(axis=1)
-        record["versus"] = compare(subject, other, labels, predicted, theirs)
+        theirs = saved_models.predict(other.classifier, subject.images).argmax(axis=1)
+        record["versus"] = compare(subject, other, predicted, theirs)
         title = f"{classifier.name} minus {other.classifier.name} on {args.split}"
-        file = Path(f"{base}_versus_{unique_name(args, other)}")
+        file = f"{base}_versus_{unique_name(args, other)}"
         write_difference(subject, title, (predicted, theirs), file)
     print("\n".join(in_words.evaluation(record)))
     title = f"{classifier.name} on {args.split}: {100 * record['accuracy']:.1f} % right"
-    reliability = f"{base}_reliability{utils.changed(args, 'seed')}"
-    write_reliability(subject, title, variants, Path(reliability))
-    end = what_changes_it(args, members, other)
-    utils.write_json(Path(f"{base}_evaluation{end}.json"), record)
+    file = f"{base}_reliability{utils.changed(args, 'seed')}"
+    write_reliability(subject, title, variants, record["calibration"], file)
+    utils.write_json(f"{base}_evaluation{what_changes_it(args, members, other)}.json", record)
     return record
 
 

@@ -28,7 +28,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import frozen, saved_models
+from toolbox.analysis import saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
@@ -38,6 +38,7 @@ from toolbox.photos.findings import Findings, list_files
 from toolbox.photos.readings import Reader, Reading
 from toolbox.photos.tracking import Tracker
 from toolbox.progress import Progress
+from toolbox.training import precision
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
@@ -185,13 +186,13 @@ def save(args: Args, out: Path, classifier: Classifier, findings: Findings, how:
     """Write the table, the contact sheet, the timelines and the record; returns the record."""
     table = findings.table()
     utils.write_text(out / "faces.csv", table.to_csv(index=False))
-    title = saved_models.headline(classifier, f"What {classifier.name} sees")
+    title = classifier.headline(f"What {classifier.name} sees")
     if findings.faces:
         sheet = drawing.plot_sheet(findings.faces, findings.names, title)
         utils.save_figure(sheet, out / "faces.png")
     faces = table.dropna(subset="expression")
     for file, rows in faces.dropna(subset="seconds").groupby("file", sort=False):
-        title = saved_models.headline(classifier, f"{classifier.name} on {Path(file).name}")
+        title = classifier.headline(f"{classifier.name} on {Path(file).name}")
         figure = drawing.plot_timeline(rows, findings.names, title)
         utils.save_figure(figure, out / findings.new_file(Path(file), "_timeline.png"))
     counts = findings.summary()
@@ -204,15 +205,9 @@ def save(args: Args, out: Path, classifier: Classifier, findings: Findings, how:
     return record
 
 
-def load_model(args: Args, synthetic: bool) -> Classifier:
-    """The model that `args` name."""
-    path = saved_models.find_model(args.model, args.models_dir, synthetic)
-    return saved_models.load_classifier(path, args.input_range, args.classes)
-
-
 def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bool = False) -> Path:
     """The folder to write to: --out, or one named after what is read, and how."""
-    synthetic = synthetic or saved_models.trained_on_synthetic(classifier)
+    synthetic = synthetic or classifier.synthetic
     more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
     model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
     settings = utils.changed(args, "every", "seconds", "smooth", "detector")
@@ -226,7 +221,7 @@ def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bo
 def predict_csv(args: Args) -> dict:
     """Answers for every row of a CSV: its probabilities, or the homework's `id,label`."""
     faces = utils.load_faces(args.data)
-    classifier = load_model(args, faces.synthetic)
+    classifier = saved_models.open_model(args, faces.synthetic)
     target = args.submission
     target = target or choose_folder(args, faces.path, classifier, faces.synthetic) / "faces.csv"
     utils.refuse_overwriting([faces.path, classifier.path], [target])
@@ -264,12 +259,12 @@ def main(args: Args) -> dict:
     if not args.inputs and args.webcam is None:
         return predict_csv(args)
     detector = face_finder.load_detector(args.detector)
-    classifier = load_model(args, synthetic=False)
+    classifier = saved_models.open_model(args, synthetic=False)
     first = Path(f"webcam{args.webcam}") if args.webcam is not None else args.inputs[0]
     out = choose_folder(args, first, classifier)
     files = list_files(args.inputs, out) if args.inputs else []
-    precision = frozen.choose_precision("auto")
-    classify = readings.compile_classifier(classifier, precision)
+    computed_in = precision.choose("auto")
+    classify = readings.compile_classifier(classifier, computed_in)
     reader = Reader(detector, classify)
     findings, stopped = Findings(classifier.classes, [], [], {}), False
     outputs = [out / name for name in findings.outputs(files)]
@@ -280,7 +275,7 @@ def main(args: Args) -> dict:
         if not findings.has_read():  # an earlier run's table stays
             raise
         stopped = True
-    record = save(args, out, classifier, findings, {"computed_in": precision, "stopped": stopped})
+    record = save(args, out, classifier, findings, {"computed_in": computed_in, "stopped": stopped})
     if stopped:
         raise KeyboardInterrupt
     return record

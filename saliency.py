@@ -9,9 +9,8 @@ Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one
 _methods.png, the same faces by all methods; _classes.png and .csv, the mean map of each class;
 _scores.png and .csv, which method to trust; .json, all of it. A CPU minute on a processor that is
 fast at bfloat16, which moves areas under the curves by less than 0.005; one and a half elsewhere.
-What to expect of the shipped model on PublicTest: occlusion is the most faithful (insertion AUC
-minus deletion AUC 0.37), then Grad-CAM (0.25); plain gradients (0.09) do little better than edges
-(0.02).
+What to expect of the shipped model on PublicTest: insertion AUC minus deletion AUC is 0.37 for
+occlusion, 0.25 for Grad-CAM, 0.09 for plain gradients, and 0.02 for edges, which know no model.
 """
 
 from dataclasses import dataclass
@@ -23,28 +22,23 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import attribution, faithfulness, frozen, saliency_plots, saved_models
+from toolbox.analysis import attribution, faithfulness, saved_models
+from toolbox.analysis import saliency_plots as plots
 from toolbox.analysis.attribution import Explained
 from toolbox.analysis.sampling import balanced_sample, given_rows, one_per_class
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.photos.face_finder import read_face
+from toolbox.training import precision
 from utils import SIDE, InputError
 
 CHECKED = 7  # faces of the randomization check, or one per class: it makes all maps six times
 MOST_STEPS = 256  # of integrated gradients, for the faces that are shown
-RESULT = (
-    *("faces", "rows", "precision", "method", "keep"),
-    *("noise", "samples", "steps", "patch", "seed"),
-)
+RESULT = ("faces", "rows", "precision", "method", "keep",
+          "noise", "samples", "steps", "patch", "seed")  # fmt: skip
 LIMITS = {
-    "faces": (1, 10**6),
-    "keep": (0.001, 1),
-    "noise": (0, 10),
-    "samples": (1, 10**5),
-    "steps": (1, 10**4),
-    "patch": (1, SIDE),
-    "seed": (0, 2**31 - 1),
-}
+    "faces": (1, 10**6), "keep": (0.001, 1), "noise": (0, 10), "samples": (1, 10**5),
+    "steps": (1, 10**4), "patch": (1, SIDE), "seed": (0, 2**31 - 1),
+}  # fmt: skip
 
 
 @dataclass
@@ -63,8 +57,7 @@ class Args:
 
     # model
     model: str = ""
-    """saved Keras model, or the name of a run; without it the shipped compact, or on synthetic
-    faces sample/fast"""
+    """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
     input_range: tuple[float, float] = saved_models.PIXELS
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
@@ -73,7 +66,7 @@ class Args:
     # maps
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """to compute in; auto is bfloat16 where the processor is fast at it"""
-    method: Literal[tuple(saliency_plots.UNITS)] = "occlusion"
+    method: Literal[tuple(plots.UNITS)] = "occlusion"
     """map of the three panels and of the class means"""
     keep: float = 0.2
     """fraction of the pixels, the most salient, that stays visible in the third panel"""
@@ -137,34 +130,29 @@ def explain_faces(
 def save_panels(args: Args, base: str, batch: Batch, classes: tuple[str, ...], title: str) -> dict:
     """The figures of single faces: three panels, and all methods. Returns what they show."""
     images, maps = batch.images, batch.maps
-    texts = saliency_plots.captions(batch.probabilities, batch.labels, classes)
-    panels = saliency_plots.plot_panels(
-        images, maps[args.method], args.method, args.keep, texts, title
-    )
-    utils.save_figure(panels, Path(f"{base}.png"))
-    methods = saliency_plots.plot_methods(images, maps, texts, title)
-    utils.save_figure(methods, Path(f"{base}_methods.png"))
+    texts = plots.captions(batch.probabilities, batch.labels, classes)
+    panels = plots.plot_panels(images, maps[args.method], args.method, args.keep, texts, title)
+    utils.save_figure(panels, f"{base}.png")
+    utils.save_figure(plots.plot_methods(images, maps, texts, title), f"{base}_methods.png")
     return {
         "faces": [text.replace("\n", ", ") for text in texts],
         "completeness_errors": batch.error.tolist(),
-        "scales": {name: [saliency_plots.top(one) for one in heat] for name, heat in maps.items()},
+        "scales": {name: [plots.top(one) for one in heat] for name, heat in maps.items()},
     }
 
 
 def save_class_means(args: Args, base: str, batch: Batch, subject: Subject, title: str) -> None:
     """Mean face and mean size of the maps of each class; the numbers, one row per pixel."""
-    sizes = np.abs(batch.maps[args.method])
-    faces, heats, counts = {}, {}, {}
+    sizes, faces, heats, counts = np.abs(batch.maps[args.method]), {}, {}, {}
     for label in np.unique(batch.labels):
-        name, rows = subject.classes[label], subject.rows[subject.labels == label]
-        maps = sizes[batch.labels == label]
-        faces[name], heats[name] = subject.faces.images[rows].mean(axis=0), maps.mean(axis=0)
-        counts[name] = len(rows), len(maps)
-    figure = saliency_plots.plot_class_means(faces, heats, counts, args.method, title)
-    utils.save_figure(figure, Path(f"{base}_classes.png"))
+        name, maps = subject.classes[label], sizes[batch.labels == label]
+        images = subject.images[subject.labels == label]
+        faces[name], heats[name] = images.mean(axis=0), maps.mean(axis=0)
+        counts[name] = len(images), len(maps)
+    figure = plots.plot_class_means(faces, heats, counts, args.method, title)
+    utils.save_figure(figure, f"{base}_classes.png")
     table = pd.DataFrame({name: heat.ravel() for name, heat in heats.items()})
-    text = table.rename_axis("pixel").to_csv(float_format="%.3g")
-    utils.write_text(Path(f"{base}_classes.csv"), text)
+    utils.write_text(f"{base}_classes.csv", table.rename_axis("pixel").to_csv(float_format="%.3g"))
 
 
 def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: str) -> dict:
@@ -174,19 +162,18 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
     checked = min(max(CHECKED, len(net.classifier.classes)), len(images))
     print("Hiding and showing the most salient pixels ...", flush=True)
     scores = faithfulness.score_maps(net, images, batch.labels, predicted, maps, args.keep)
-
-    def make_maps() -> dict[str, np.ndarray]:
-        return compute_maps(args, net, images[:checked], predicted[:checked], args.steps)[0]
-
     print(f"Randomization check: maps of {checked} faces with shuffled weights ...", flush=True)
-    depths, correlations = faithfulness.randomization_check(net.model, make_maps, args.seed)
+    few = images[:checked], predicted[:checked]
+    depths, correlations = faithfulness.randomization_check(
+        net.model, lambda: compute_maps(args, net, *few, args.steps)[0], args.seed
+    )
     for name, values in correlations.items():
         scores[name]["rank_correlation_top_shuffled"] = values[1]
         scores[name]["rank_correlation_all_shuffled"] = values[-1]
     table = pd.DataFrame(scores).T.drop(columns=["deletion", "insertion"]).rename_axis("method")
-    utils.write_text(Path(f"{base}_scores.csv"), table.to_csv())
-    figure = saliency_plots.plot_scores(scores, depths, correlations, checked, title)
-    utils.save_figure(figure, Path(f"{base}_scores.png"))
+    utils.write_text(f"{base}_scores.csv", table.to_csv())
+    figure = plots.plot_scores(scores, depths, correlations, checked, title)
+    utils.save_figure(figure, f"{base}_scores.png")
     sentence = faithfulness.verdict(net.classifier.name, scores, correlations)
     print(table.astype(float).round(3).to_string(), sentence, sep="\n")
     return {
@@ -205,23 +192,19 @@ def save_evaluation(args: Args, base: str, net: Explained, batch: Batch, title: 
 def explain_image(args: Args) -> dict:
     """Show one picture by every method; needs no CSV."""
     face = read_face(args.image)
-    path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
-    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
-    synthetic = saved_models.trained_on_synthetic(classifier)
-    folder = saved_models.results_folder(args.figures_dir, args.models_dir, classifier, synthetic)
+    classifier = saved_models.open_model(args, synthetic=False)
+    folder = saved_models.results_folder(classifier, args.models_dir, args.figures_dir)
     base = f"{folder / args.image.stem}{classifier.settings}_saliency{utils.changed(args, *RESULT)}"
-    title = f"What {classifier.name} looks at in {args.image.name}"
-    title = saved_models.headline(classifier, title)
-    precision = frozen.choose_precision(args.precision)
-    net = attribution.explain(classifier, precision)
+    title = classifier.headline(f"What {classifier.name} looks at in {args.image.name}")
+    net = attribution.explain(classifier, precision.choose(args.precision))
     batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)
-    record = utils.provenance(args) | {"model": classifier.name, "computed_in": precision}
+    record = utils.provenance(args) | {"model": classifier.name, "computed_in": net.precision}
     record |= save_panels(args, base, batch, classifier.classes, title)
-    title = f"{title}\n{record['faces'][0]}"
-    photo = saliency_plots.plot_photo(face, batch.maps[args.method][0], args.method, title)
-    utils.save_figure(photo, Path(f"{base}_photo.png"))
-    utils.write_json(Path(f"{base}.json"), record)
-    print(f"{args.image.name}: {record['faces'][0]}")
+    (answer,) = record["faces"]
+    photo = plots.plot_photo(face, batch.maps[args.method][0], args.method, f"{title}\n{answer}")
+    utils.save_figure(photo, f"{base}_photo.png")
+    utils.write_json(f"{base}.json", record)
+    print(f"{args.image.name}: {answer}")
     return record
 
 
@@ -230,31 +213,29 @@ def explain_rows(args: Args) -> dict:
     faces = utils.load_faces(args.data)
     if faces.labels is None and not args.rows:
         raise InputError(f"{faces.path} has no labels; show some of its faces: --rows 0 1 2")
-    path = saved_models.find_model(args.model, args.models_dir, faces.synthetic)
-    classifier = saved_models.load_classifier(path, args.input_range, args.classes)
+    classifier = saved_models.open_model(args, faces.synthetic)
     split = "all" if args.rows else args.split
     subject = open_subject(faces, split, classifier, args.models_dir, args.figures_dir)
-    precision = frozen.choose_precision(args.precision)
-    faces, net = subject.faces, attribution.explain(subject.classifier, precision)
-    labels = faces.labels
-    rows = given_rows(args.rows, faces) if args.rows else subject.rows
+    faces, rows = subject.faces, subject.rows
+    net = attribution.explain(subject.classifier, precision.choose(args.precision))
     base = f"{subject.folder / subject.label}_saliency{utils.changed(args, *RESULT)}"
     record = utils.provenance(args, faces) | {"model": classifier.name, "split": split}
-    record["computed_in"] = precision
-    record |= subject.told
-    if not args.rows:
-        rows = rows[balanced_sample(labels[rows], args.faces, args.seed)]
-        print(f"Maps of {len(rows)} faces by all methods, in {precision} ...", flush=True)
-        batch = explain_faces(args, net, faces.images[rows], labels[rows], args.steps)
+    record |= {"computed_in": net.precision} | subject.told
+    if args.rows:
+        rows = given_rows(args.rows, faces)
+    else:
+        rows = rows[balanced_sample(subject.labels, args.faces, args.seed)]
+        print(f"Maps of {len(rows)} faces by all methods, in {net.precision} ...", flush=True)
+        batch = explain_faces(args, net, faces.images[rows], faces.labels[rows], args.steps)
         title = f"{classifier.name} on {len(rows)} faces of {split}, classes as even as can be"
         save_class_means(args, base, batch, subject, subject.headline(title))
         record["evaluation"] = save_evaluation(args, base, net, batch, subject.headline(title))
         rows = rows[one_per_class(batch.labels, batch.predicted)]
-    true = None if labels is None else labels[rows]
-    batch = explain_faces(args, net, faces.images[rows], true, MOST_STEPS)
+    labels = None if faces.labels is None else faces.labels[rows]
+    batch = explain_faces(args, net, faces.images[rows], labels, MOST_STEPS)
     title = subject.headline(f"What {classifier.name} looks at in faces of {split}")
     record |= {"rows": rows.tolist()} | save_panels(args, base, batch, faces.classes, title)
-    utils.write_json(Path(f"{base}.json"), record)
+    utils.write_json(f"{base}.json", record)
     return record
 
 

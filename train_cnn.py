@@ -236,7 +236,7 @@ def main(args: Args) -> dict:
         args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders
     )
     width = 64 if args.network == "homework" else args.width
-    args = replace(args, precision=precision.choose(args.precision, width, run))
+    args = replace(args, precision=precision.choose_for_run(args.precision, width, run))
     if args.targets == "votes" and faces.votes is None:
         raise utils.InputError(f"{faces.path} has no votes; prepare_data.py --ferplus makes a CSV")
     rows = splits.split(faces, args.validation_fraction, args.seed)

@@ -27,12 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # last, so that a package comes before a script of its name
 
 import utils  # noqa: E402
-from toolbox.analysis import frozen, saved_models  # noqa: E402
+from toolbox.analysis import saved_models  # noqa: E402
 from toolbox.dataset import splits  # noqa: E402
 from toolbox.dataset.classes import class_name  # noqa: E402
 from toolbox.dataset.faces import SIDE  # noqa: E402
 from toolbox.photos import face_finder, readings  # noqa: E402
 from toolbox.photos.face_finder import Found, cut_out, find_faces  # noqa: E402
+from toolbox.training import precision  # noqa: E402
 
 WIDTH, HEIGHT, GREY = 480, 360, 128
 SCALES = (0.8, 0.9, 1.0, 1.2, 1.4)  # squares, in heights of YuNet's box
@@ -140,8 +141,8 @@ def main(args: Args) -> dict:
     images, labels = faces.images[rows], faces.labels[rows].astype(int)
     path = saved_models.find_model(args.model, args.models_dir, synthetic=False)
     classifier = saved_models.load_classifier(path)
-    precision = frozen.choose_precision("auto")
-    classify = readings.compile_classifier(classifier, precision)
+    computed_in = precision.choose("auto")
+    classify = readings.compile_classifier(classifier, computed_in)
     detector = face_finder.load_detector()
     place = functools.partial(Measured, detector, images, labels, seed=args.seed)
     plain = place(side=192, roll=0)
@@ -192,7 +193,7 @@ def main(args: Args) -> dict:
     command = shlex.join(["python", "benchmarks/photos.py", *sys.argv[1:]])
     record = utils.provenance(args, faces) | {"command": command, "model": classifier.name}
     record |= {
-        "computed_in": precision,
+        "computed_in": computed_in,
         "load_average": list(os.getloadavg()),
         "faces": len(rows),
         "results": results,

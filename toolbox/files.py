@@ -24,12 +24,13 @@ class InputError(ValueError):
     """Something the user can mend. `utils.run` prints it as one line and exits with status 1."""
 
 
-def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file, then rename it to `path`.
 
     A device or a pipe of that name is written to, never replaced; a link stays, and its target is
     replaced. Removes what killed runs left of their attempts. Raises OSError that names `path`.
     """
+    path = Path(path)
     try:
         with contextlib.suppress(FileExistsError):  # of a parent that is no folder: ENOTDIR follows
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +88,12 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path | str, text: str) -> None:
     """Write `text` in UTF-8, whole or not at all."""
     atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, record: dict) -> None:
+def write_json(path: Path | str, record: dict) -> None:
     """Write indented JSON, each list of numbers on one line. Raises ValueError for NaN."""
     text = json.dumps(record, indent=2, allow_nan=False)
     text = re.sub(r"\[\n[\d\s,.eE+-]+\]", lambda match: " ".join(match[0].split()), text)
@@ -112,7 +113,7 @@ def plain(name: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG and say so."""
     look = {"dpi": 150, "metadata": {"Software": None}}
     family = _fonts()

@@ -135,7 +135,7 @@ def test_record_of_another_model_is_not_believed(faces_csv, tmp_path):
     path.with_suffix(".json").write_text(json.dumps(record | {"accuracy": float("nan")}))
     assert "is damaged" in load_classifier(path).unknown
     path.with_suffix(".json").write_text(json.dumps(record | {"data": {"drawn": True}}))
-    assert saved_models.trained_on_synthetic(load_classifier(path))  # as older records say it
+    assert load_classifier(path).synthetic  # as older records say it
     path.with_suffix(".json").write_text(json.dumps(record))
     random_model(1).save(path)
     assert "is the record of another m.keras" in load_classifier(path).unknown
@@ -185,7 +185,7 @@ def test_models_of_one_name_keep_their_results_apart(tmp_path):
     for synthetic in (False, True):
         folders = [
             saved_models.results_folder(
-                tmp_path, models, Classifier(path.stem, path, None, (0.0, 255.0), None), synthetic
+                Classifier(path.stem, path, None, (0.0, 255.0), None), models, tmp_path, synthetic
             )
             for path in paths
         ]

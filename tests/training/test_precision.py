@@ -28,7 +28,7 @@ def test_auto_is_bfloat16_on_a_fast_processor_for_a_wide_network(
 ):
     monkeypatch.setattr(precision, "bfloat16_instructions", lambda: instructions)
     monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind: [])
-    assert precision.choose(wanted, width, run_in(tmp_path)) == expected
+    assert precision.choose_for_run(wanted, width, run_in(tmp_path)) == expected
     said = capsys.readouterr().out
     assert (expected in said) == (wanted == "auto")
 
@@ -37,8 +37,8 @@ def test_a_resumed_run_keeps_its_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_instructions", list)
     run = run_in(tmp_path)
     checkpoint.save(run.state, {"precision": "bfloat16"}, [], {})
-    assert precision.choose("auto", 64, run) == "bfloat16"
-    assert precision.choose("auto", 64, run_in(tmp_path, fresh=True)) == "float32"
+    assert precision.choose_for_run("auto", 64, run) == "bfloat16"
+    assert precision.choose_for_run("auto", 64, run_in(tmp_path, fresh=True)) == "float32"
     run.state.write_bytes(b"no state")
     with pytest.raises(InputError, match="is damaged"):
-        precision.choose("auto", 64, run)
+        precision.choose_for_run("auto", 64, run)

@@ -34,6 +34,7 @@ class Explained(NamedTuple):
     """
 
     classifier: Classifier
+    precision: str  # of the functions: float32 or bfloat16
     model: keras.Model  # the same up to its logits, frozen
     scores: Callable  # faces -> the class scores, float32 (n, k)
     gradient: Callable  # faces, labels -> the gradient of each face's class score, like faces
@@ -70,6 +71,7 @@ def explain(classifier: Classifier, precision: str = "float32") -> Explained:
     given = [tf.TensorSpec((None, SIDE, SIDE), tf.float32), tf.TensorSpec((None,), tf.int64)]
     return Explained(
         classifier,
+        precision,
         model,
         tf.function(scores, input_signature=given[:1]),
         tf.function(gradient, input_signature=given),

@@ -9,16 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolbox.analysis.model_layers import tensors
-from toolbox.engine import keras, layers, tf
-from toolbox.provenance import bfloat16_instructions
-
-
-def choose_precision(precision: str) -> str:
-    """`precision`, or for "auto" what this machine is fast at: float32 or bfloat16."""
-    if precision != "auto":
-        return precision
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    return "bfloat16" if on_cpu and bfloat16_instructions() else "float32"
+from toolbox.engine import keras, layers
 
 
 def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:

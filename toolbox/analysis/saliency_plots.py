@@ -105,18 +105,10 @@ def plot_photo(face: OneFace, heat: np.ndarray, method: str, title: str) -> Figu
     figure.suptitle(title)
     photo, seen, over = figure.subplots(1, 3)
     show_face(photo, face.picture)
-    x, y, side = face.square
-    box = {"fill": False, "edgecolor": "tab:orange", "linewidth": 2}
-    photo.add_patch(
-        Rectangle(
-            (x - side / 2, y - side / 2),
-            side,
-            side,
-            angle=face.turn,
-            rotation_point="center",
-            **box,
-        )
-    )
+    y, x, *size = face.box
+    look = {"fill": False, "edgecolor": "tab:orange", "linewidth": 2}
+    turned = {"angle": face.turn, "rotation_point": "center"}
+    photo.add_patch(Rectangle((x, y), *size, **turned, **look))
     show_face(seen, face.image)
     show_face(over, face.image)
     over.imshow(np.abs(heat), cmap=HEAT, vmin=0, vmax=top(heat), alpha=0.55)

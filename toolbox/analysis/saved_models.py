@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,6 +29,15 @@ SHIPPED = Path(__file__).resolve().parents[2] / "models" / "published" / "compac
 MODEL_ENDINGS = (".keras", ".h5", ".hdf5")
 PIXELS = (0.0, 255.0)  # the range of a CSV's pixels
 BATCH = 256
+
+
+class ModelArgs(Protocol):
+    """What every script that opens a model has among its arguments."""
+
+    model: str
+    input_range: tuple[float, float]
+    classes: tuple[str, ...]
+    models_dir: Path
 
 
 class Classifier(NamedTuple):
@@ -48,6 +57,23 @@ class Classifier(NamedTuple):
         """For file names: how the model is fed and read, where that is unusual."""
         low, high = self.input_range
         return ("" if (low, high) == PIXELS else f"_input{low:g}to{high:g}") + self.reordered
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it was trained on synthetic faces; then it tells nothing about real ones."""
+        data = self.record["data"] if self.record else {}
+        return bool(data.get("synthetic", data.get("drawn", False)))
+
+    def headline(self, title: str) -> str:
+        """A figure's title, which says so if the model was trained on synthetic faces."""
+        note = "\nmodel trained on SYNTHETIC FACES, not photographs"
+        return files.plain(title) + (note if self.synthetic else "")
+
+
+def open_model(args: ModelArgs, synthetic: bool) -> Classifier:
+    """The model that `args` name, loaded. synthetic: whether it is for synthetic faces."""
+    path = find_model(args.model, args.models_dir, synthetic)
+    return load_classifier(path, args.input_range, args.classes)
 
 
 def find_model(model: str, models_dir: Path, synthetic: bool) -> Path:
@@ -179,18 +205,6 @@ def described(path: Path, record: dict | None) -> dict:
     return ours | {key: told[key] for key in ("input_range", "classes") if key in told}
 
 
-def headline(classifier: Classifier, title: str) -> str:
-    """A figure's title, which says so if the model was trained on synthetic faces."""
-    note = "\nmodel trained on SYNTHETIC FACES, not photographs"
-    return files.plain(title) + (note if trained_on_synthetic(classifier) else "")
-
-
-def trained_on_synthetic(classifier: Classifier) -> bool:
-    """Whether its record says so. Such a model tells nothing about real faces."""
-    data = classifier.record["data"] if classifier.record else {}
-    return bool(data.get("synthetic", data.get("drawn", False)))
-
-
 def unique_name(classifier: Classifier, models_dir: Path, synthetic: bool) -> str:
     """A model's name in names of files: no two models share it, wherever they are.
 
@@ -207,12 +221,13 @@ def unique_name(classifier: Classifier, models_dir: Path, synthetic: bool) -> st
 
 
 def results_folder(
-    figures_dir: Path, models_dir: Path, classifier: Classifier, synthetic: bool
+    classifier: Classifier, models_dir: Path, figures_dir: Path, synthetic: bool = False
 ) -> Path:
     """The folder of a model's figures: `figures_dir`/NAME, a folder per model.
 
-    synthetic: whether the faces are, or those of its training; then in `figures_dir`/sample.
+    In `figures_dir`/sample if the faces are synthetic, or those that it was trained on.
     """
+    synthetic = synthetic or classifier.synthetic
     name = unique_name(classifier, models_dir, synthetic)
     return files.output_folder(figures_dir, synthetic) / name
 

@@ -37,6 +37,11 @@ class Subject(NamedTuple):
         return self.classifier.classes
 
     @property
+    def images(self) -> np.ndarray:
+        """uint8 (m, 48, 48), of `rows`."""
+        return self.faces.images[self.rows]
+
+    @property
     def labels(self) -> np.ndarray:
         """int64 (m,), of `rows`."""
         return self.faces.labels[self.rows].astype(int)
@@ -55,7 +60,7 @@ class Subject(NamedTuple):
         """A figure's title, which says so if faces are synthetic."""
         if self.faces.synthetic:
             return self.faces.headline(files.plain(title))
-        return saved_models.headline(self.classifier, title)
+        return self.classifier.headline(title)
 
 
 def open_subject(
@@ -100,10 +105,10 @@ def open_subjects(
             raise InputError(f"no face of {split} is of these classes; name another --split")
     if faces.labels is not None:
         splits.tell_absent(faces, rows, split, first.classes)
-    synthetic = faces.synthetic or saved_models.trained_on_synthetic(first)
+    synthetic = faces.synthetic or first.synthetic
     if synthetic and not faces.synthetic:
         print(f"*** {first.name} was trained on SYNTHETIC FACES, not photographs. ***")
-    folder = saved_models.results_folder(figures_dir, models_dir, first, synthetic)
+    folder = saved_models.results_folder(first, models_dir, figures_dir, synthetic)
     subjects = []
     for each, its in zip(classifiers, known, strict=True):
         hints.tell(each, faces, rows)

@@ -153,6 +153,12 @@ class OneFace(NamedTuple):
     square: tuple[float, float, float]  # centre x and y, and side, of `image` in it, pixels
     turn: float  # by how much that is turned, degrees clockwise
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The square before it is turned: top, left, height, width."""
+        x, y, side = self.square
+        return y - side / 2, x - side / 2, side, side
+
 
 def read_face(path: Path) -> OneFace:
     """The largest face in a picture; without one, or without a detector, its middle square.

@@ -10,8 +10,24 @@ from toolbox.training.run_records import Run
 LEAST_WIDTH = 32  # channels of the first stage; on AMX 32 are twice as fast, 24 no faster
 
 
-def choose(precision: str, width: int, run: Run) -> str:
-    """`precision`, or for "auto" what suits a network with that many channels; says which.
+def obstacle() -> str:
+    """Why bfloat16 would not be faster here; "" if it is."""
+    if not bfloat16_instructions():
+        return "this processor has no instructions for bfloat16"
+    if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
+        return "bfloat16 was measured with TensorFlow on a CPU only"
+    return ""
+
+
+def choose(precision: str) -> str:
+    """`precision`, or for "auto" what this machine is fast at: float32 or bfloat16."""
+    if precision != "auto":
+        return precision
+    return "float32" if obstacle() else "bfloat16"
+
+
+def choose_for_run(precision: str, width: int, run: Run) -> str:
+    """`choose` for training a network with that many channels; says which, and why.
 
     A run that is resumed keeps its precision. Raises InputError if its state is damaged.
     """
@@ -19,14 +35,8 @@ def choose(precision: str, width: int, run: Run) -> str:
         return precision
     if run.state.exists() and not run.fresh:
         return checkpoint.configuration_of(run.state).get("precision", "float32")
-    instructions = bfloat16_instructions()
-    if not instructions:
-        chosen, why = "float32", "this processor has no instructions for bfloat16"
-    elif width < LEAST_WIDTH:
-        chosen, why = "float32", "the network is narrow"
-    elif keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
-        chosen, why = "float32", "bfloat16 was measured with TensorFlow on a CPU only"
-    else:
-        chosen, why = "bfloat16", f"this processor has {' and '.join(instructions)}"
+    why = obstacle() or ("the network is narrow" if width < LEAST_WIDTH else "")
+    chosen = "float32" if why else "bfloat16"
+    why = why or f"this processor has {' and '.join(bfloat16_instructions())}"
     print(f"Precision: {chosen}, since {why}; --precision names another")
     return chosen
