@@ -122,20 +122,22 @@ RECIPES = {
 
 def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
     """The homework's P1, layer by layer: 4,845,063 parameters; PReLU has one alpha per position."""
+    from toolbox.training.prelu import FusedPReLU  # which needs Keras at once
+
     return keras.Sequential([
         keras.Input((48, 48, 1), name="faces"), layers.Rescaling(1 / 255, name="rescaling"),
-        layers.Conv2D(64, 5, name="conv2d_1"), layers.PReLU(name="p_re_lu_1"),
+        layers.Conv2D(64, 5, name="conv2d_1"), FusedPReLU(name="p_re_lu_1"),
         layers.ZeroPadding2D(2, name="zero_padding2d_1"),
         layers.MaxPooling2D(5, 2, name="max_pooling2d_1"),
         layers.ZeroPadding2D(1, name="zero_padding2d_2"),
-        layers.Conv2D(64, 3, name="conv2d_2"), layers.PReLU(name="p_re_lu_2"),
+        layers.Conv2D(64, 3, name="conv2d_2"), FusedPReLU(name="p_re_lu_2"),
         layers.ZeroPadding2D(1, name="zero_padding2d_3"),
-        layers.Conv2D(64, 3, name="conv2d_3"), layers.PReLU(name="p_re_lu_3"),
+        layers.Conv2D(64, 3, name="conv2d_3"), FusedPReLU(name="p_re_lu_3"),
         layers.AveragePooling2D(3, 2, name="average_pooling2d_1"),
         layers.ZeroPadding2D(1, name="zero_padding2d_4"),
-        layers.Conv2D(128, 3, name="conv2d_4"), layers.PReLU(name="p_re_lu_4"),
+        layers.Conv2D(128, 3, name="conv2d_4"), FusedPReLU(name="p_re_lu_4"),
         layers.ZeroPadding2D(1, name="zero_padding2d_5"),
-        layers.Conv2D(128, 3, name="conv2d_5"), layers.PReLU(name="p_re_lu_5"),
+        layers.Conv2D(128, 3, name="conv2d_5"), FusedPReLU(name="p_re_lu_5"),
         layers.ZeroPadding2D(1, name="zero_padding2d_6"),
         layers.AveragePooling2D(3, 2, name="average_pooling2d_2"), layers.Flatten(name="flatten_1"),
         layers.Dense(1024, name="dense_1"), layers.PReLU(name="p_re_lu_6"),

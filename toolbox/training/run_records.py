@@ -125,9 +125,9 @@ def bare_model(model: keras.Model) -> keras.Model:
     """
     config = model.get_config()
     for layer in config["layers"]:
-        if layer["class_name"] == "FusedBatchNormalization":
-            plain = {"class_name": "BatchNormalization", "module": "keras.layers"}
-            layer.update(plain, registered_name=None)
+        if layer["class_name"].startswith("Fused"):  # batch_norm.py, prelu.py
+            plain = {"class_name": layer["class_name"].removeprefix("Fused")}
+            layer.update(plain, module="keras.layers", registered_name=None)
         layer["config"]["dtype"] = "float32"
         layer["config"].pop("synchronized", None)  # of batch norms, for several devices
     bare = type(model).from_config(config)
