@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from toolbox import late
 from toolbox.files import (
     InputError,
     atomic_write,
@@ -122,3 +123,8 @@ def test_any_name_can_be_in_a_figure(name, tmp_path, recwarn):
     assert len(axes.legend().get_texts()) == 1
     save_figure(figure, tmp_path / "figure.png")
     assert not recwarn.list
+
+
+def test_all_figures_have_one_palette():
+    [line] = late.Figure().add_subplot().plot([0, 1])
+    assert line.get_color() == late.PALETTE[0]

@@ -11,6 +11,7 @@ from toolbox.late import Figure, Late
 optimize, metrics = Late("scipy.optimize"), Late("sklearn.metrics")
 
 BINS = 15
+FEW = 10  # faces of a bin: the accuracy of fewer is not drawn
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -85,10 +86,11 @@ def plot_reliability(curves: dict[str, dict], title: str) -> Figure:
     upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfectly calibrated")
     middle = (np.arange(BINS) + 0.5) / BINS
     for i, (name, bins) in enumerate(curves.items()):
-        upper.plot(bins["confidence"], bins["accuracy"], "o-", color=f"C{i}", label=name)
+        accuracy = np.where(bins["count"] < FEW, np.nan, bins["accuracy"])
+        upper.plot(bins["confidence"], accuracy, "o-", color=f"C{i}", label=name)
         offset = (i - (len(curves) - 1) / 2) * 0.8 / BINS / len(curves)
         lower.bar(middle + offset, bins["count"], 0.8 / BINS / len(curves), color=f"C{i}")
-    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    upper.set(ylabel=f"accuracy, where there are {FEW} faces or more", xlim=(0, 1), ylim=(0, 1))
     lower.set(xlabel="confidence: probability of the predicted class", ylabel="faces")
     upper.legend()
     for axes in (upper, lower):

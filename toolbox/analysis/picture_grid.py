@@ -93,8 +93,6 @@ def draw_cell(axes: Axes, cell: Cell, left: float, top: float, look: dict) -> Ax
     if cell.box is not None:
         pixel = 1 / max(cell.picture.shape)
         y, x, tall, wide = np.array(cell.box) * pixel
-        box = Rectangle(
-            (left + x, top + y), wide, tall, fill=False, edgecolor="tab:orange", linewidth=1.2
-        )
+        box = Rectangle((left + x, top + y), wide, tall, fill=False, edgecolor="C4", linewidth=1.2)
         axes.add_patch(box).set_clip_path(frame)
     return image

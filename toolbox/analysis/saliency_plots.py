@@ -8,8 +8,6 @@ from toolbox.late import Axes, Figure, Rectangle
 from toolbox.photos.face_finder import OneFace
 
 HEAT = "inferno"  # its brightness rises evenly, so colour-blind readers lose nothing
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v")
 UNITS = {
     "grad_cam": "weighted sum of the last feature maps",
@@ -106,7 +104,7 @@ def plot_photo(face: OneFace, heat: np.ndarray, method: str, title: str) -> Figu
     photo, seen, over = figure.subplots(1, 3)
     show_face(photo, face.picture)
     y, x, *size = face.box
-    look = {"fill": False, "edgecolor": "tab:orange", "linewidth": 2}
+    look = {"fill": False, "edgecolor": "C4", "linewidth": 2}
     turned = {"angle": face.turn, "rotation_point": "center"}
     photo.add_patch(Rectangle((x, y), *size, **turned, **look))
     show_face(seen, face.image)
@@ -177,8 +175,8 @@ def plot_scores(
     figure.get_layout_engine().set(w_pad=0.12)
     deletion, insertion, check = figure.subplots(1, 3)
     looks = {
-        name: {"color": colour, "marker": marker}
-        for name, colour, marker in zip(correlations, CURVES, MARKERS, strict=False)
+        name: {"color": f"C{i}", "marker": marker}
+        for i, (name, marker) in enumerate(zip(correlations, MARKERS, strict=False))
     }
     looks |= {
         name: {"color": "0.45", "linestyle": line}

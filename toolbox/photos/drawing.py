@@ -9,14 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from toolbox.analysis.picture_grid import Cell, Grid, in_rows, plot_grids
 from toolbox.dataset.classes import in_lines
-from toolbox.late import Figure, Late
+from toolbox.late import PALETTE, Figure, Late
 from toolbox.photos.readings import Reading
 
 matplotlib = Late("matplotlib")
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#000000")
-SURE, DOUBTFUL = "#56B4E9", "#E69F00"  # of boxes; what is doubtful has a question mark too
+SURE, DOUBTFUL = PALETTE[5], PALETTE[4]  # of boxes; what is doubtful has a question mark too
 ON_SHEET, COLUMNS, SHOWN = 96, 12, 4  # crops of a contact sheet, its columns; faces of a timeline
 ON_LINE = 80  # letters of a legend
 
@@ -87,14 +85,10 @@ def plot_timeline(table: pd.DataFrame, names: tuple[str, ...], title: str) -> Fi
         rows = table[table["face"] == face]
         gaps = np.flatnonzero(rows["seconds"].diff() > 2.5 * step)
         seconds = np.insert(rows["seconds"].to_numpy(float), gaps, np.nan)
-        for name, colour, line in zip(
-            names, np.resize(COLOURS, len(names)), range(len(names)), strict=True
-        ):
+        for i, name in enumerate(names):
             values = np.insert(rows[name].to_numpy(float), gaps, np.nan)
-            style = "-" if line < len(COLOURS) else "--"
-            axes.plot(
-                seconds, values, style, color=colour, label=in_lines(name, 20, 1), linewidth=1.3
-            )
+            look = {"color": f"C{i}", "ls": "-" if i < len(PALETTE) else "--", "lw": 1.3}
+            axes.plot(seconds, values, label=in_lines(name, 20, 1), **look)
         axes.set(ylabel=f"face {face:.0f}\nprobability", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="seconds")

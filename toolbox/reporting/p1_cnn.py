@@ -3,14 +3,13 @@
 import pandas as pd
 
 from toolbox.files import plain
-from toolbox.late import Figure, Late, ticker
+from toolbox.late import PALETTE, Figure, Late, ticker
 from toolbox.reporting import homework
 from toolbox.reporting.markdown import Missing, bullets, percent, table
 from toolbox.reporting.records import Records, Run
 
 cycler = Late("cycler", "cycler")
 FIRST = ("homework", "homework_no_augment", "fast")  # the first of these is described
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito's
 HEADER = [
     *("run", "epochs", "training", "validation", "PublicTest"),
     *("s per epoch", "minutes", "CPU s per 1,000 faces", "command"),
@@ -130,7 +129,7 @@ def plot_accuracy_by_time(histories: dict[str, pd.DataFrame], synthetic: bool) -
     for axes, unit in zip(
         figure.subplots(1, 2, sharey=True), ("epoch", "CPU minutes"), strict=True
     ):
-        axes.set_prop_cycle(cycler(ls=("-", "--", "-.")) * cycler(color=COLOURS))
+        axes.set_prop_cycle(cycler(ls=("-", "--", "-.")) * cycler(color=PALETTE))
         for name, history in histories.items():
             x = history["epoch"] if unit == "epoch" else history["cpu_seconds"].cumsum() / 60
             axes.plot(x, 100 * history["val_accuracy"], label=plain(name))
