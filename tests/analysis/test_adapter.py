@@ -109,3 +109,20 @@ def test_whole_numbers_become_floats():
     np.testing.assert_allclose(
         model.predict(images, verbose=0), whole.predict(images, verbose=0), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("last", ["layer", "model"])
+def test_names_that_a_loaded_model_has_are_not_given_again(last):
+    faces = keras.Input((48, 48, 1))
+    x = LAYERS.Flatten()(faces)
+    for name in ("take", "softmax", "functional", "functional_1", "functional_2"):
+        x = LAYERS.Activation("linear", name=name)(x)
+    head = LAYERS.Dense(7, "softmax", name="head")
+    if last == "model":
+        head = keras.Sequential([keras.Input((2304,)), head], name="outer")
+    model = keras.Model(faces, head(x))
+    images = make_faces(2)[0][..., np.newaxis] / np.float32(2550)
+    expected = model(images).numpy()
+    keras.backend.clear_session()  # so that names are counted as in a new process
+    ordered = adapter.with_outputs(model, [1, 0, 2, 3, 4, 5, 6])
+    np.testing.assert_allclose(ordered(images)[:, 1], expected[:, 0], atol=1e-6)

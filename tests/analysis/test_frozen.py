@@ -83,10 +83,31 @@ def test_a_norm_that_others_share_stays():
     assert freeze(nested) is nested
 
 
+@pytest.mark.parametrize("shared", [0, 1])
+def test_a_layer_that_is_called_twice_is_not_folded(shared):
+    def call_twice() -> keras.Model:
+        pairs = [[keras.layers.Conv2D(1, 3), keras.layers.BatchNormalization()] for _ in range(2)]
+        pairs[1][shared] = pairs[0][shared]
+        stack = [*pairs[0], keras.layers.ReLU(), *pairs[1]]
+        x = faces = keras.Input((48, 48, 1))
+        for layer in stack:
+            x = layer(x)
+        return keras.Model(faces, keras.layers.GlobalAveragePooling2D()(x))
+
+    model = trained_like(call_twice)
+    np.testing.assert_allclose(freeze(model)(FACES), model(FACES), rtol=1e-4)
+
+
 def test_quantized_layers_stay_as_they_are():
     model = sequential()
     model.quantize("int8")
     assert freeze(model, "bfloat16") is model
+
+
+def test_a_layer_of_low_rank_updates_is_not_folded():
+    model = trained_like(sequential)
+    model.layers[0].enable_lora(1)
+    np.testing.assert_allclose(freeze(model)(FACES), model(FACES), rtol=1e-4)
 
 
 def test_inputs_are_normalized_in_float32():

@@ -40,6 +40,15 @@ def test_every_kind_of_softmax_is_undone(form):
     np.testing.assert_allclose(tf.nn.softmax(logits), model(FACES), atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["a layer", "of a Dense layer", "nested"])
+def test_a_softmax_that_attention_uses_too_is_undone_where_it_is_last(form):
+    inputs, softmax = keras.Input((48, 48, 1)), SOFTMAX[form]()[-1]
+    five = layers.Dense(5)(layers.Flatten()(inputs))
+    gated = layers.Dense(5)(softmax(five))
+    model = keras.Model(inputs, softmax(five * gated))
+    np.testing.assert_allclose(tf.nn.softmax(logits_model(model)(FACES)), model(FACES), atol=1e-6)
+
+
 def test_a_softmax_inside_an_average_is_no_end():
     inputs = keras.Input((48, 48, 1))
     flat = layers.Flatten()(inputs)
@@ -78,6 +87,18 @@ def test_layers_of_nested_models_are_named_and_recorded():
         1 / 0  # noqa: B018
     assert convolution.activation is keras.activations.relu  # the layer is itself again
     np.testing.assert_array_equal(model(FACES), output)
+
+
+def test_of_two_calls_the_first_is_recorded_and_with_a_tape_the_last():
+    inputs, relu = keras.Input((48, 48, 1)), layers.ReLU()
+    model = keras.Model(inputs, relu(relu(inputs) * 3 - 1))
+    tape = tf.GradientTape()
+    with record_activations([relu]) as first:
+        model(FACES)
+    with tape, record_activations([relu], tape=tape) as last:
+        output = model(FACES)
+    np.testing.assert_array_equal(first[relu], FACES)
+    np.testing.assert_array_equal(last[relu], output)
 
 
 def test_separable_and_depthwise_convolutions_count():

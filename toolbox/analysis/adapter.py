@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolbox.analysis.model_layers import logits_model
+from toolbox.analysis.model_layers import logits_model, named_anew
 from toolbox.dataset.classes import class_name
 from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras
@@ -90,9 +90,9 @@ def with_outputs(model: keras.Model, positions: list[int]) -> keras.Model:
     if list(positions) == list(range(model.outputs[0].shape[-1])):
         return model
     inner = logits_model(model)
-    output = keras.ops.take(inner.outputs[0], positions, axis=-1)
+    output = named_anew(keras.ops.take(inner.outputs[0], positions, axis=-1), model)
     if inner is not model:
-        output = keras.layers.Softmax()(output)
+        output = named_anew(keras.layers.Softmax()(output), model)
     return keras.Model(inner.inputs[0], output)
 
 

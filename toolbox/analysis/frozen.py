@@ -6,9 +6,10 @@ bfloat16, where the processor has instructions for it, the rest takes a quarter 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from toolbox.analysis.model_layers import tensors
 from toolbox.engine import keras, layers
 
 
@@ -50,14 +51,20 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
 
 
 def foldable_norms(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """Each linear convolution or dense layer whose output only a batch norm reads, and that."""
-    readers, found = {}, {}
-    for layer in model.operations:  # also those of `x * y` and `x / 255`
-        for tensor in tensors(layer, "input"):
-            readers.setdefault(id(tensor), []).append(layer)
-    for layer in model.layers:
-        after = [norm for t in tensors(layer, "output") for norm in readers.get(id(t), [])]
-        if len(after) == 1 and is_foldable(layer, after[0]):
+    """Each linear convolution or dense layer whose output only a batch norm reads, and that.
+
+    Both are called once: what layers share would be changed for all of them.
+    """
+    calls, readers, found = {}, {}, {}
+    nodes = itertools.chain(*model._nodes_by_depth.values())  # also those of `x * y` and `x / 255`
+    for node in nodes:
+        calls.setdefault(node.operation, []).append(node)
+        for tensor in node.input_tensors:
+            readers.setdefault(id(tensor), []).append(node.operation)
+    once = {layer: its[0] for layer, its in calls.items() if len(its) == 1}
+    for layer, node in once.items():
+        after = [norm for t in node.output_tensors for norm in readers.get(id(t), [])]
+        if len(after) == 1 and after[0] in once and is_foldable(layer, after[0]):
             found[layer] = after[0]
     return found
 
@@ -67,6 +74,7 @@ def is_foldable(layer: keras.Layer, norm: keras.Layer) -> bool:
     return (
         type(layer) in (keras.layers.Conv2D, keras.layers.Dense)
         and layer.activation is keras.activations.linear
+        and not layer.lora_enabled
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and isinstance(norm, keras.layers.BatchNormalization)
         and norm.axis in (-1, len(norm.input.shape) - 1)

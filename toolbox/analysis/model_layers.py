@@ -17,15 +17,18 @@ def record_activations(
 ) -> Iterator[dict[keras.Layer, tf.Tensor]]:
     """Within this context, keep what some layers output, or what their activation is given.
 
-    Reaches layers of nested models too, which no new graph from the model's input could.
+    Reaches layers of nested models too, which no new graph from the model's input could. Of a layer
+    that is called more than once it keeps the first output, as `tensors` does, or with a tape the
+    last one.
     tape: to watch these outputs, for gradients by them and by nothing before them.
     """
     kept, before = {}, {layer: layer.call for layer in watched}
 
     def keep(layer: keras.Layer, output: tf.Tensor) -> tf.Tensor:
+        if tape is None:
+            return kept.setdefault(layer, output)
         kept[layer] = output
-        if tape is not None:
-            tape.watch(output)
+        tape.watch(output)
         return output
 
     def call_and_keep(layer: keras.Layer, *inputs, **named):
@@ -85,7 +88,7 @@ def map_sizes(layer: keras.Layer) -> list:
 
 
 def tensors(layer: keras.Layer, which: str) -> list:
-    """A layer's symbolic inputs or outputs; none where it is called more than once."""
+    """A layer's symbolic inputs or outputs, of its first call; none of one that has no graph."""
     try:
         return keras.tree.flatten(getattr(layer, which))
     except (AttributeError, ValueError):
@@ -98,17 +101,35 @@ def logits_model(model: keras.Model) -> keras.Model:
     The softmax may be a layer of its own, part of a Dense layer, or inside a nested model. A model
     without one is returned as it is.
     """
-    last = model.outputs[0]._keras_history.operation  # the last layer, unless `a + b` comes after
+    last, node, _ = model.outputs[0]._keras_history  # the last layer, unless `a + b` comes after
+    inputs, given = map(one_or_all, (model.inputs, last._inbound_nodes[node].input_tensors))
     if isinstance(last, keras.Model):
         inner = logits_model(last)
-        return model if inner is last else keras.Model(model.inputs[0], inner(last.input))
+        return model if inner is last else keras.Model(inputs, named_anew(inner(given), model))
     if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs[0], last.input)
+        return keras.Model(inputs, given)
     if getattr(last, "activation", None) is not keras.activations.softmax:
         return model
     if isinstance(last, keras.layers.Activation):
-        return keras.Model(model.inputs[0], last.input)
+        return keras.Model(inputs, given)
     linear = type(last).from_config(last.get_config() | {"activation": None})
-    output = linear(last.input)
+    output = named_anew(linear(given), model)
     linear.set_weights(last.get_weights())
-    return keras.Model(model.inputs[0], output)
+    return keras.Model(inputs, output)
+
+
+def named_anew(output: keras.KerasTensor, model: keras.Model) -> keras.KerasTensor:
+    """`output` itself, after its operation got a name that none in `model` has.
+
+    Keras counts up names within a process alone, and refuses a graph that has one twice.
+    """
+    taken = {each.name for each in keras.Model(model.inputs, model.outputs).operations}
+    operation = output._keras_history.operation
+    while operation.name in taken:
+        operation.name += "_"
+    return output
+
+
+def one_or_all(tensors: list):
+    """The only one, or the list of them, as Keras takes it."""
+    return tensors[0] if len(tensors) == 1 else tensors
