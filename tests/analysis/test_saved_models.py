@@ -193,3 +193,18 @@ def test_models_of_one_name_keep_their_results_apart(tmp_path):
         own = tmp_path / "sample" / "compact" if synthetic else tmp_path / "compact"
         assert folders[int(synthetic)] == own
         assert folders[-1].name == "compact-published"
+
+
+@pytest.mark.parametrize(
+    "side, name, remedy", [(None, "conv", "an input size"), (48, "conv 1", "rename its layers")]
+)
+def test_a_model_that_fails_at_a_face_is_refused(tmp_path, side, name, remedy):
+    """For it needs a larger one, or was trained where layers may have any name."""
+    stack = keras.layers.MaxPooling2D(24), keras.layers.Conv2D(7, 3, name=name)
+    if side:
+        stack = stack[1:]
+    last = keras.layers.GlobalAveragePooling2D()
+    model = keras.Sequential([keras.Input((side, side, 1)), *stack, last])
+    model.save(tmp_path / "x.keras")
+    with pytest.raises(InputError, match=remedy):
+        saved_models.load_classifier(tmp_path / "x.keras")

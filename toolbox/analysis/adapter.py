@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from toolbox.analysis.model_layers import logits_model, named_anew
 from toolbox.dataset.classes import class_name
-from toolbox.dataset.faces import CLASSES
-from toolbox.engine import keras
+from toolbox.dataset.faces import CLASSES, SIDE
+from toolbox.engine import keras, tf
 from toolbox.files import InputError
 
 ALPHABETICAL = tuple(sorted(CLASSES))  # of image_dataset_from_directory
@@ -69,6 +71,24 @@ def as_classifier(
     if isinstance(getattr(model, "output", None), (dict, list, tuple)):
         model = keras.Model(model.inputs, answers[0])
     return model if "float" in model.inputs[0].dtype else with_float_input(model)
+
+
+def refuse_what_fails(model: keras.Model, path) -> None:
+    """Raise InputError for a model that TensorFlow cannot call on a face."""
+    _, *sides, channels = model.input_shape
+    shape = (None, *(side or SIDE for side in sides), channels)
+    try:
+        call = tf.function(lambda faces: model(faces, training=False))
+        call.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    except Exception as error:  # each layer raises its own
+        said = re.search(r"\x1b\[1m(.*?)(\.? A scope| for '|\x1b|\n)", str(error))  # in bold
+        reason = said[1] if said else type(error).__name__
+        remedy = (
+            "rename its layers" if "scope name" in reason else "give it an input size of its own"
+        )
+        raise InputError(
+            f"{path} cannot be called on a face, {shape[1:]}: {reason}; {remedy}, and save it again"
+        ) from None
 
 
 def with_float_input(model: keras.Model) -> keras.Model:

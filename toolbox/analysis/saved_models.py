@@ -120,6 +120,8 @@ def load_classifier(
     outputs = adapter.read_classes(told.get("classes", classes), source)
     known = source if "classes" in told or classes else ""
     model = adapter.as_classifier(model, path, len(outputs), known)
+    if record is None and keras.backend.backend() == "tensorflow":
+        adapter.refuse_what_fails(model, path)
     if "input_range" in told:
         low, high = check_range(told["input_range"], str(beside))
     if tuple(input_range) not in ((low, high), PIXELS):
