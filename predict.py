@@ -18,8 +18,6 @@ It names the expression that a stranger would name, not what a person feels.
 
 import math
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,16 +31,15 @@ from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
 from toolbox.files import as_text
-from toolbox.photos import drawing, face_finder, readings, video
+from toolbox.photos import drawing, face_finder, moving, readings
 from toolbox.photos.findings import Findings, list_files
-from toolbox.photos.readings import Reader, Reading
-from toolbox.photos.tracking import Tracker
-from toolbox.progress import Progress
+from toolbox.photos.moving import Pace
+from toolbox.photos.readings import Reader
+from toolbox.photos.video import VIDEOS
 from toolbox.training import precision
 from utils import InputError
 
 LIMITS = {"every": (1, 10**6), "smooth": (0, 3600), "webcam": (0, 99)}
-ENOUGH = 0.9  # of the frames that a video tells of; some tell a few too many
 NOTE = "An expression is what a stranger would name, not what a person feels."
 
 
@@ -86,17 +83,6 @@ class Args:
     """folder of the figures and their numbers"""
 
 
-def follow(args: Args, stream, reader: Reader) -> Iterator[tuple[video.Frame, list[Reading]]]:
-    """The frames of a video or webcam, with faces that keep their numbers.
-
-    While the model names the faces of one frame, a thread finds those of the next.
-    """
-    tracker, live = Tracker(args.smooth), args.webcam is not None
-    frames = video.read_frames(stream, args.every, *args.seconds, live=live)
-    for frame, faces in video.ahead((frame, reader.find(frame.image)) for frame in frames):
-        yield frame, tracker.follow(reader.name(*faces), frame.seconds)
-
-
 def read_picture(path: Path, out: Path, reader: Reader, findings: Findings) -> None:
     """Name the faces of a picture, and write it annotated."""
     photo = open_picture(path)
@@ -109,66 +95,15 @@ def read_picture(path: Path, out: Path, reader: Reader, findings: Findings) -> N
     print(f"{as_text(path)}: {labels or 'no face found'}")
 
 
-def read_video(args: Args, path: Path, out: Path, reader: Reader, findings: Findings) -> None:
-    """Name the faces of a video, and write it annotated; Ctrl-C ends it there, but whole."""
-    stream, began, stopped = video.open_video(path), time.perf_counter(), False
-    target = out / findings.new_file(path, "_faces.mp4")
-    shown = (video.count_frames(stream) or 0) // args.every if args.seconds == Args.seconds else 0
-    progress = Progress("frames", shown)
-    numbers = []  # of the frames that were read
-
-    def write(temporary: Path) -> None:
-        nonlocal stopped
-        writer = video.Writer(temporary, video.frames_per_second(stream) / args.every)
-        try:
-            for frame, found in follow(args, stream, reader):
-                writer.append(drawing.annotate(frame.image, found, findings.names))
-                findings.add(path, found, (frame.number, frame.seconds))
-                numbers.append(frame.number)
-                progress.add()
-        except KeyboardInterrupt:
-            stopped = True
-        finally:
-            writer.close()
-            progress.end()
-        if not numbers:
-            which = " between those --seconds" if args.seconds != Args.seconds else " to read"
-            none = InputError(f"{path} has no frame{which}")
-            raise KeyboardInterrupt if stopped else none
-
-    utils.atomic_write(target, write)
-    done = len(numbers)
-    print(f"{path}: {done:,} frames, {done / (time.perf_counter() - began):.0f} per second")
-    if stopped:
-        raise KeyboardInterrupt
-    if math.isinf(args.seconds[1]):
-        warn_of_missing(path, done * args.every, (video.count_frames(stream) or 0) - numbers[0])
-
-
-def warn_of_missing(path: Path, done: int, told: int) -> None:
-    """Say so if far fewer frames were read than the file tells."""
-    if done < ENOUGH * told:
-        print(f"{path}: {done:,} of the {told:,} frames that it tells of; it may be cut off")
-
-
-def watch_webcam(args: Args, reader: Reader, findings: Findings) -> None:
-    """Name the faces before a webcam, in a window where there is a screen."""
-    stream, show = video.open_webcam(args.webcam), video.open_window("predict.py")
-    print("Close the window to stop" if show else "No screen: the table alone. Ctrl-C to stop")
-    for frame, found in follow(args, stream, reader):
-        findings.add(Path(f"webcam{args.webcam}"), found, (frame.number, frame.seconds))
-        if show and not show(drawing.annotate(frame.image, found, findings.names)):
-            break
-
-
 def read_all(args: Args, files: list[Path], out: Path, reader: Reader, findings: Findings) -> None:
     """Every file in turn. What is unreadable is an error alone, and a row among others."""
+    pace = Pace(args.every, *args.seconds, args.smooth)
     if args.webcam is not None:
-        watch_webcam(args, reader, findings)
+        moving.watch_webcam(args.webcam, pace, reader, findings)
     for path in files:
         try:
-            if path.suffix.lower() in video.VIDEOS:
-                read_video(args, path, out, reader, findings)
+            if path.suffix.lower() in VIDEOS:
+                moving.read_video(path, out, pace, reader, findings)
             else:
                 read_picture(path, out, reader, findings)
         except InputError as error:

@@ -16,14 +16,12 @@ held-out ones expect about 80 % from a small CNN and 40 % from an MLP; 8 % of th
 on purpose, so nothing honest passes 92 %. That says that the code works, and nothing about people.
 """
 
-import itertools
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import tyro
 from PIL import Image
 
@@ -128,51 +126,13 @@ def read(source: Path, numbering: str, find_faces: bool = False) -> Faces:
             raise InputError(str(error).replace(scratch, str(source))) from None
 
 
-def describe(faces: Faces) -> str:
-    """Rows by split and class, copies in and across by_split, conflicting labels, blank images."""
-    if faces.usage is None:
-        by_split = {"the file": np.arange(len(faces.images))}
-    else:
-        by_split = {name: splits.rows_of_usage(faces, name) for name in USAGES}
-        by_split = {name: rows for name, rows in by_split.items() if len(rows)}
-    lines = []
-    if faces.labels is not None:
-        counts = [
-            np.bincount(faces.labels[r], minlength=len(faces.classes)) for r in by_split.values()
-        ]
-        lines.append(pd.DataFrame(counts, list(by_split), faces.classes).to_string())
-    lines.append(f"{len(faces.images):,} rows")
-    group = splits.first_copy(faces.images)
-
-    def conflicts(*parts: np.ndarray) -> str:
-        if faces.labels is None:
-            return ""
-        rows = np.concatenate(parts)
-        pictures = pd.Series(faces.labels[rows]).groupby(group[rows]).nunique()
-        return f"; {np.sum(pictures > 1):,} pictures with conflicting labels"
-
-    for name, rows in by_split.items():
-        copies = len(rows) - len(np.unique(group[rows]))
-        lines.append(f"{name}: {copies:,} rows are copies of another{conflicts(rows)}")
-    for (name, rows), (other, other_rows) in itertools.combinations(by_split.items(), 2):
-        shared = np.isin(group[other_rows], group[rows])
-        also = other_rows[shared], rows[np.isin(group[rows], group[other_rows])]
-        lines.append(f"{other}: {shared.sum():,} rows are in {name} too{conflicts(*also)}")
-    blank = int(issues.is_blank(faces.images).sum())
-    lines.append(f"blank images (standard deviation below 1): {blank:,}")
-    if "Test" in by_split:
-        lines.append("Usage Test: PublicTest and PrivateTest are merged and cannot be told apart")
-    return "\n".join(lines)
-
-
 def drop_leaks(faces: Faces) -> Faces:
     """Without the Training rows whose picture is in another split too."""
     if faces.usage is None:
         raise InputError(f"{faces.path} has no Usage, so no test rows to leak; drop --drop-leaks")
-    group = splits.first_copy(faces.images)
-    training = faces.usage == USAGES.index("Training")
-    keep = ~(training & np.isin(group, group[~training]))
-    return faces.take(keep)
+    others = np.flatnonzero(faces.usage != USAGES.index("Training"))
+    training = splits.without_pictures_of(faces, splits.rows_of_usage(faces, "Training"), others)
+    return faces.take(np.sort(np.append(training, others)))
 
 
 def write_issues(faces: Faces, path: Path) -> None:
@@ -203,7 +163,7 @@ def draw(args: Args) -> dict:
     if output.is_file() and b"action_units" not in output.open("rb").readline(1 << 16):
         raise InputError(f"{output} holds faces that are not synthetic; name another --output")
     images, labels, usage, units = synthetic_faces.draw_sample(args.count, args.seed)
-    print(describe(Faces(output, "", images, labels, usage, True)))
+    print(issues.describe(Faces(output, "", images, labels, usage, True)))
     if not args.report_only:
         write = fer2013_csv.write_csv
         utils.atomic_write(output, lambda path: write(path, images, labels, usage, units))
@@ -239,7 +199,7 @@ def main(args: Args) -> dict:
     if args.ferplus:
         faces = ferplus.label_faces(faces, ferplus.read_votes(args.ferplus, faces))
         print(f"FER+: {rows - len(faces.images):,} of {rows:,} rows have no majority for a class")
-    print(describe(faces))
+    print(issues.describe(faces))
     if args.drop_leaks:
         kept, faces = len(faces.images), drop_leaks(faces)
         dropped = kept - len(faces.images)

@@ -35,7 +35,6 @@ import utils
 from toolbox.analysis import saved_models
 from toolbox.dataset import splits
 from toolbox.engine import keras
-from toolbox.provenance import provenance
 from toolbox.semi_supervised import figures, results, runs
 from toolbox.semi_supervised.clustering import clustering
 from toolbox.semi_supervised.few_labels import FewLabels, Learned, hide_labels
@@ -48,7 +47,6 @@ from toolbox.semi_supervised.supervised import supervised
 from toolbox.training import fit
 from toolbox.training.schedules import one_cycle
 
-Method = Literal["baseline", "self_training", "clustering", "fixmatch", "all_labels"]
 METHODS = ("baseline", "self_training", "clustering", "fixmatch", "all_labels")
 
 
@@ -63,7 +61,7 @@ class Args:
     """fraction of the training images to evaluate on; 0 takes PublicTest instead"""
 
     # methods
-    methods: tuple[Method, ...] = METHODS
+    methods: tuple[Literal[METHODS], ...] = METHODS
     """what to train; the baseline is trained in any case"""
     threshold: float = 0.8
     """self-training: least probability of a pseudo-label (smoothed targets are 0.91)"""
@@ -127,10 +125,8 @@ class Args:
 
 QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400)
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
-SHARED = (
-    *("validation_fraction", "precision", "batch_size", "learning_rate", "weight_decay"),
-    *("label_smoothing", "ema_decay", "shift", "rotation", "zoom"),
-)
+SHARED = ("validation_fraction", "precision", "batch_size", "learning_rate", "weight_decay",
+          "label_smoothing", "ema_decay", "shift", "rotation", "zoom")  # fmt: skip
 OWN = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
@@ -163,10 +159,8 @@ def learn(
     if method == "clustering":
         return clustering(data, setting, baseline, args.clusters)
     if method == "fixmatch":
-        strong = Augmentation(
-            *(args.strong_shift, args.strong_rotation, args.strong_zoom),
-            *(args.strong_contrast, args.strong_erase),
-        )
+        moves = args.strong_shift, args.strong_rotation, args.strong_zoom
+        strong = Augmentation(*moves, args.strong_contrast, args.strong_erase)
         return fixmatch(data, setting, baseline, args.uratio, args.wu, args.temperature, strong)
     return supervised(data, setting)
 
@@ -197,7 +191,8 @@ def train(
     )
     learned = learn(run.configuration["method"], task.few_labels(), setting, baseline, args)
     keras.config.set_dtype_policy("float32")  # of whatever this process builds next
-    record = provenance(args, task.faces) | runs.describe(run, learned, task, setting.loop.history)
+    record = utils.provenance(args, task.faces)
+    record |= runs.describe(run, learned, task, setting.loop.history)
     runs.save_run(run, learned.model, record)
     return learned.model, record
 

@@ -6,11 +6,10 @@
     python train_cnn.py homework --no-augment  # without augmentation, for P2
 
 The recipe, if any, comes first; the flags change it, and --help after a recipe shows its values.
-What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images and 62.3 %
-of PublicTest in 12 epochs and 8 CPU minutes; compact 67.1 % of PublicTest, which it holds out, in
-60 epochs and 86 minutes; the homework's CNN without augmentation 55.3 % of the held-out images in
-100 epochs and 79 minutes (the homework: 56 %). With augmentation the homework needed some 800
-epochs for 62 %.
+What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images, 62.3 % of
+PublicTest, in 12 epochs, 8 CPU minutes; compact 67.1 % of PublicTest, which it holds out, in 60 and
+86; the homework's CNN without augmentation 55.3 % of the held-out images in 100 and 79 (the
+homework: 56 %; with augmentation 62 % in some 800 epochs).
 An interrupted run resumes when you repeat the command. Figure: figures/NAME/history.png.
 """
 
@@ -25,13 +24,9 @@ from typing import Literal
 import tyro
 
 import utils
-from toolbox.dataset import splits
 from toolbox.engine import keras, layers, tf
-from toolbox.training import devices, fit, precision
-from toolbox.training.augmentation import random_affine, random_erasing
+from toolbox.training import augmentation, devices, fit, precision, schedules, whitening
 from toolbox.training.run_records import Run
-from toolbox.training.schedules import one_cycle
-from toolbox.training.whitening import whitening_filters
 
 
 @dataclass
@@ -101,8 +96,7 @@ class Args:
     """start over even if an unfinished run of this name could be resumed"""
 
 
-# `fast` is the defaults above. The others state all that they depend on, so that editing a default
-# changes no other recipe.
+# `fast` is the defaults above; the others state all they use, so editing a default changes none.
 RECIPES = {
     "fast": Args(),
     "compact": Args(
@@ -153,8 +147,7 @@ def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
     """Convolution and batch norm, which settles faster than Keras's."""
     from toolbox.training.batch_norm import FusedBatchNormalization  # which needs Keras at once
 
-    options = {"padding": "same", "use_bias": False, "name": f"conv_{name}"}
-    x = layers.Conv2D(channels, size, stride, **options)(x)
+    x = layers.Conv2D(channels, size, stride, "same", use_bias=False, name=f"conv_{name}")(x)
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
 
@@ -172,15 +165,14 @@ def build_residual_cnn(
 ) -> keras.Model:
     """Halve the image, then a residual block at each of three sizes; global pooling.
 
-    After K. He et al., "Deep residual learning" (2015); with `squeeze` each block weighs its
-    channels (J. Hu et al., "Squeeze-and-excitation networks", 2017). `stem` is "strided", or
-    "whitening": fixed, with weights by `whitening_filters`.
+    After K. He et al., "Deep residual learning" (2015), and with `squeeze` J. Hu et al.,
+    "Squeeze-and-excitation networks" (2017). `stem` is "strided", or "whitening", which is fixed.
     """
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
     if stem == "whitening":
-        options = {"padding": "same", "use_bias": False, "trainable": False, "name": "conv_0"}
-        x = layers.MaxPooling2D(name="pool_1")(layers.Conv2D(width, 5, **options)(x))
+        x = layers.Conv2D(width, 5, 1, "same", use_bias=False, trainable=False, name="conv_0")(x)
+        x = layers.MaxPooling2D(name="pool_1")(x)
     else:
         x = convolution(x, width, "0", 5, 2)
     x = layers.ReLU(name="relu_0")(x)
@@ -194,36 +186,32 @@ def build_residual_cnn(
         y = squeeze_and_excite(y, channels, stage) if squeeze else y
         x = layers.ReLU(name=f"relu_{stage}b")(layers.Add(name=f"add_{stage}")([x, y]))
     x = layers.GlobalAveragePooling2D(name="global_pooling")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(dropout, name="dropout")(x) if dropout else x
     x = layers.Dense(classes, name="logits", dtype="float32")(x)
     return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="residual")
 
 
 def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
     """The network that `args` name, with its optimizer and loss."""
-    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
-
     if args.network == "homework":
         model = build_homework_cnn(args.dropout, classes)
-        optimizer = FusedAdadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
+        optimizer = schedules.adadelta(args.learning_rate)
     else:
-        model = build_residual_cnn(
-            args.width, args.squeeze, args.dropout, stem=args.stem, classes=classes
-        )
-        optimizer = one_cycle(args.epochs * steps_per_epoch, args.learning_rate, args.weight_decay)
+        size = args.width, args.squeeze, args.dropout
+        model = build_residual_cnn(*size, stem=args.stem, classes=classes)
+        steps = args.epochs * steps_per_epoch
+        optimizer = schedules.one_cycle(steps, args.learning_rate, args.weight_decay)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return model
 
 
-def augmented(args: Args, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def augmented(args: Args, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Each image changed at random as `args` say; float32 (n, 48, 48, 1) -> the same shape."""
-    images = random_affine(images, seed, args.shift, args.rotation, args.zoom, args.flip)
+    x = augmentation.random_affine(x, seed, args.shift, args.rotation, args.zoom, args.flip)
     if args.erase:
-        seed = tf.random.experimental.stateless_fold_in(seed, 1)
-        images = random_erasing(images, seed, args.erase)
-    return images
+        x = augmentation.random_erasing(x, augmentation.fold_in(seed, 1), args.erase)
+    return x
 
 
 def main(args: Args) -> dict:
@@ -233,24 +221,17 @@ def main(args: Args) -> dict:
     utils.check_limits(args, fit.LIMITS)
     fit.check_name(args.name)
     faces = utils.load_faces(args.data)
-    folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
-    run = Run(
-        args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders
-    )
+    run = Run.of(args, faces.synthetic)
     width = 64 if args.network == "homework" else args.width
     args = replace(args, precision=precision.choose_for_run(args.precision, width, run))
-    if args.targets == "votes" and faces.votes is None:
-        raise utils.InputError(f"{faces.path} has no votes; prepare_data.py --ferplus makes a CSV")
-    rows = splits.split(faces, args.validation_fraction, args.seed)
-    split = fit.Split(faces, *rows, args.targets == "votes")
+    split = fit.split_faces(faces, args.validation_fraction, args.seed, args.targets == "votes")
     fit.make_repeatable(args.seed, args.precision)
     record = utils.provenance(args, faces)
     used = devices.start(args.distribute, args.batch_size, fit.configuration(record))
     with used.scope():
-        steps_per_epoch = used.steps(len(split.training), args.batch_size)
-        model = compiled(args, steps_per_epoch, len(faces.classes))
+        model = compiled(args, used.steps(len(split.training), args.batch_size), len(faces.classes))
         if args.network == "residual" and args.stem == "whitening":
-            filters = whitening_filters(faces.images[split.training], args.width)
+            filters = whitening.whitening_filters(faces.images[split.training], args.width)
             model.get_layer("conv_0").set_weights([filters])
     augment = functools.partial(augmented, args) if args.augment else None
     return fit.train(model, split, run, record, augment, used)

@@ -22,11 +22,11 @@ import tyro
 
 import utils
 from toolbox import files
-from toolbox.dataset import splits
 from toolbox.engine import keras, layers
 from toolbox.late import Figure
 from toolbox.training import fit
 from toolbox.training.run_records import Run, read_run
+from toolbox.training.schedules import adadelta
 
 CNNS = ("homework_no_augment", "homework", "fast")  # to compare with, the homework's choice first
 
@@ -169,17 +169,11 @@ def compare(args: Args, cnn: str, faces: utils.Faces) -> None:
 
 def train(args: Args, faces: utils.Faces) -> dict:
     """Train as `args` say; returns the record written to models/NAME.json."""
-    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
-
-    folders = [utils.output_folder(f, faces.synthetic) for f in (args.models_dir, args.figures_dir)]
-    run = Run(
-        args.name, args.seed, args.epochs, args.patience, args.batch_size, args.fresh, *folders
-    )
-    split = fit.Split(faces, *splits.split(faces, args.validation_fraction, args.seed))
+    run = Run.of(args, faces.synthetic)
+    split = fit.split_faces(faces, args.validation_fraction, args.seed)
     fit.make_repeatable(args.seed)
     model = build_dnn(args.width, args.dropout, args.rescale, len(faces.classes))
-    optimizer = FusedAdadelta(args.learning_rate, rho=0.95, epsilon=1e-8)
-    loss = "categorical_crossentropy"
+    optimizer, loss = adadelta(args.learning_rate), "categorical_crossentropy"
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return fit.train(model, split, run, utils.provenance(args, faces))
 

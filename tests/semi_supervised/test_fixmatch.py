@@ -13,7 +13,8 @@ from toolbox.semi_supervised.fixmatch import (
     sharpen,
     update_confidence,
 )
-from toolbox.semi_supervised.student import Augmentation, fold_in, random_rows
+from toolbox.semi_supervised.student import Augmentation, random_rows
+from toolbox.training.augmentation import fold_in
 from toolbox.training.schedules import one_cycle
 
 STRONG = Augmentation(0.15, 30, 0.25, 0.4, 0.45)

@@ -1,4 +1,6 @@
-"""What is wrong with a data set, row by row: copies, near-copies, conflicting labels, blanks."""
+"""What is wrong with a data set, in sum and row by row: copies, conflicting labels, blanks."""
+
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,40 @@ MOST_PICTURES = 60_000  # the comparison of all pairs takes 10 s for 30,000
 def is_blank(images: np.ndarray) -> np.ndarray:
     """bool (n,): images whose standard deviation is below 1."""
     return images.std(axis=(1, 2)) < 1
+
+
+def describe(faces: Faces) -> str:
+    """Rows by split and class, copies in and across splits, conflicting labels, blank images."""
+    by_split = {"the file": np.arange(len(faces.images))}
+    if faces.usage is not None:
+        by_split = {name: splits.rows_of_usage(faces, name) for name in USAGES}
+        by_split = {name: rows for name, rows in by_split.items() if len(rows)}
+    group, labels, lines = splits.first_copy(faces.images), faces.labels, []
+
+    def conflicts(rows: np.ndarray) -> str:
+        if labels is None:
+            return ""
+        differ = pd.Series(labels[rows]).groupby(group[rows]).nunique() > 1
+        return f"; {differ.sum():,} pictures with conflicting labels"
+
+    if labels is not None:
+        k = len(faces.classes)
+        counts = [np.bincount(labels[rows], minlength=k) for rows in by_split.values()]
+        lines.append(pd.DataFrame(counts, list(by_split), faces.classes).to_string())
+    lines.append(f"{len(faces.images):,} rows")
+    for name, rows in by_split.items():
+        copies = len(rows) - len(np.unique(group[rows]))
+        lines.append(f"{name}: {copies:,} rows are copies of another{conflicts(rows)}")
+    for (name, rows), (other, others) in itertools.combinations(by_split.items(), 2):
+        theirs = others[np.isin(group[others], group[rows])]
+        ours = rows[np.isin(group[rows], group[others])]
+        both = np.append(theirs, ours)
+        lines.append(f"{other}: {len(theirs):,} rows are in {name} too{conflicts(both)}")
+    blank = is_blank(faces.images).sum()
+    lines.append(f"blank images (standard deviation below 1): {blank:,}")
+    if "Test" in by_split:
+        lines.append("Usage Test: PublicTest and PrivateTest are merged and cannot be told apart")
+    return "\n".join(lines)
 
 
 def find_issues(faces: Faces) -> pd.DataFrame:

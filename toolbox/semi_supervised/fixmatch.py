@@ -26,12 +26,12 @@ from toolbox.semi_supervised.student import (
     Student,
     cross_entropy,
     draw,
-    fold_in,
     make_pool,
     predict,
     random_rows,
 )
 from toolbox.semi_supervised.supervised import supervised_step
+from toolbox.training.augmentation import fold_in
 
 WARM_UP = 5  # 1 / fraction of the updates that are on the labelled faces alone
 

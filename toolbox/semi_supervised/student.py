@@ -16,7 +16,12 @@ import numpy as np
 from toolbox.engine import keras, tf
 from toolbox.progress import watch
 from toolbox.semi_supervised.loop import Loop
-from toolbox.training.augmentation import random_affine, random_contrast, random_erasing
+from toolbox.training.augmentation import (
+    fold_in,
+    random_affine,
+    random_contrast,
+    random_erasing,
+)
 from toolbox.training.run_records import bare_model
 
 Augment = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]  # of images and a seed
@@ -115,11 +120,6 @@ def draw(pool: Pool, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     """`count` faces of a pool, with replacement, float32 (count, 48, 48, 1), and their targets."""
     rows = random_rows(tf.shape(pool.images)[0], count, seed)
     return tf.cast(tf.gather(pool.images, rows), tf.float32), tf.gather(pool.targets, rows)
-
-
-def fold_in(seed, number) -> tf.Tensor:
-    """Another seed for each number."""
-    return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:

@@ -16,9 +16,9 @@ from toolbox.semi_supervised.student import (
     Student,
     cross_entropy,
     draw,
-    fold_in,
     make_pool,
 )
+from toolbox.training.augmentation import fold_in
 
 
 def supervised(data: FewLabels, setting: Setting) -> Learned:

@@ -10,6 +10,11 @@ import math
 from toolbox.engine import tf
 
 
+def fold_in(seed, number) -> tf.Tensor:
+    """Another seed for each number."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
 def random_affine(
     images: tf.Tensor, seed: tf.Tensor, shift: float, rotation: float, zoom: float, flip: bool
 ) -> tf.Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from toolbox.dataset.faces import Faces
 from toolbox.engine import tf
+from toolbox.training.augmentation import fold_in
 from toolbox.training.devices import ONE, Devices
 
 
@@ -30,7 +31,6 @@ def training_batches(
     of several processes each makes the same batch and feeds its share. The last batch of an epoch
     lacks the few rows that several devices cannot share evenly.
     """
-    fold_in = tf.random.experimental.stateless_fold_in
     images, targets = tf.constant(images[..., np.newaxis]), tf.constant(targets)
 
     def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:

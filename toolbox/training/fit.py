@@ -57,6 +57,13 @@ class Split(NamedTuple):
     votes: bool = False  # train on `faces.votes` in place of the labels
 
 
+def split_faces(faces: Faces, validation_fraction: float, seed: int, votes: bool = False) -> Split:
+    """`splits.split`, to train on labels or votes. Raises InputError if there are none."""
+    if votes and faces.votes is None:
+        raise InputError(f"{faces.path} has no votes; prepare_data.py --ferplus makes a CSV")
+    return Split(faces, *splits.split(faces, validation_fraction, seed), votes)
+
+
 def jit_compile() -> bool:
     """TensorFlow is no faster for it with convolutions on a CPU; JAX is nothing without."""
     return keras.backend.backend() == "jax"

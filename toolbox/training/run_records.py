@@ -32,6 +32,13 @@ class Run:
     models_dir: Path  # for synthetic faces the folder named sample
     figures_dir: Path  # likewise
 
+    @classmethod
+    def of(cls, args, synthetic: bool) -> Run:
+        """The run that the `args` of a training script describe."""
+        folders = [files.output_folder(f, synthetic) for f in (args.models_dir, args.figures_dir)]
+        how = args.seed, args.epochs, args.patience, args.batch_size, args.fresh
+        return cls(args.name, *how, *folders)
+
     def model_file(self, ending: str) -> Path:
         """models/NAME and an ending, such as .keras or .json."""
         return self.models_dir / f"{self.name}{ending}"

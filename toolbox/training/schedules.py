@@ -1,4 +1,4 @@
-"""Learning rate schedules, with the optimizer that they are for."""
+"""The optimizers, each with its learning rate from the first step to the last."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def one_cycle(steps: int, learning_rate: float, weight_decay: float) -> keras.op
     return keras.optimizers.SGD(
         rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None
     )
+
+
+def adadelta(learning_rate: float) -> keras.optimizers.Optimizer:
+    """The homework's Adadelta, at one learning rate."""
+    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
+
+    return FusedAdadelta(learning_rate, rho=0.95, epsilon=1e-8)
