@@ -121,7 +121,7 @@ def read(source: Path, numbering: str, find_faces: bool = False) -> Faces:
             if numbering != class_folders.USUAL or find_faces:
                 flag = "--find-faces" if find_faces else "--numbering"
                 raise InputError(f"{flag} is for image folders; {source} is a table")
-            return Faces(found, "", *fer2013_csv.parse_csv(found))
+            return fer2013_csv.parse_csv(found)
         except InputError as error:
             raise InputError(str(error).replace(scratch, str(source))) from None
 

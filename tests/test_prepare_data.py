@@ -39,7 +39,7 @@ def image_folder(folder: Path, named: bool, classes=NAMES) -> Path:
 
 def prepare(source: Path, output: Path, **options):
     prepare_data.main(prepare_data.Args(source, output=output, **options))
-    return fer2013_csv.parse_csv(output)
+    return fer2013_csv.parse_csv(output)[2:]  # from the images on
 
 
 def as_table(images, labels, usage) -> list[tuple]:
@@ -368,12 +368,14 @@ def test_synthetic_faces_say_that_they_are(tmp_path):
         synthetic=True, count=300, output=tmp_path / "faces.csv", figures_dir=tmp_path
     )
     assert prepare_data.main(args) == {"rows_read": 300, "rows_written": 300}
-    images, labels, usage, synthetic, *_ = fer2013_csv.parse_csv(args.output)
-    expected = synthetic_faces.draw_faces(300)
-    assert synthetic
-    assert np.array_equal(images, expected[0])
-    assert np.array_equal(labels, expected[1])
-    assert np.array_equal(np.bincount(usage), [240, 30, 30])
+    faces, (images, labels, *_) = (
+        fer2013_csv.parse_csv(args.output),
+        synthetic_faces.draw_faces(300),
+    )
+    assert faces.synthetic
+    assert np.array_equal(faces.images, images)
+    assert np.array_equal(faces.labels, labels)
+    assert np.array_equal(np.bincount(faces.usage), [240, 30, 30])
     assert (tmp_path / "sample" / "synthetic_faces.png").stat().st_size > 10_000
 
 
@@ -415,7 +417,7 @@ def test_kaggle_download(tmp_path, monkeypatch):
     output = tmp_path / "out.csv"
     prepare_data.main(prepare_data.Args(kaggle="msambare/fer2013", output=output))
     assert asked == ["msambare/fer2013"]
-    assert len(fer2013_csv.parse_csv(output)[0]) == 84
+    assert len(fer2013_csv.parse_csv(output).images) == 84
     with pytest.raises(InputError, match="cannot download a/b"):
         prepare_data.main(prepare_data.Args(kaggle="a/b", output=tmp_path / "other.csv"))
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # as where it is not installed

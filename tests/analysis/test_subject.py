@@ -43,7 +43,7 @@ def test_results_of_other_settings_have_another_label(faces_csv, tmp_path):
 
 
 def test_faces_without_labels_have_no_validation(faces_csv, tmp_path):
-    images, *_ = fer2013_csv.parse_csv(faces_csv)
+    images = fer2013_csv.parse_csv(faces_csv).images
     path = save_run(tmp_path / "m.keras", brightness_model(), utils.load_faces(faces_csv))
     fer2013_csv.write_csv(tmp_path / "bare.csv", images)
     faces = utils.load_faces(tmp_path / "bare.csv")

@@ -69,7 +69,7 @@ def test_changed_file_is_never_answered_from_the_cache(cached, way):
             stream.write(content[end:])
     os.utime(cached, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as if nothing had happened
     after = cache.load(cached)
-    expected = fer2013_csv.parse_csv(cached)[0]
+    expected = fer2013_csv.parse_csv(cached).images
     np.testing.assert_array_equal(after.images, expected)
     assert not np.array_equal(after.images, before.images)
 

@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, make_faces
 
 import utils
-from toolbox.dataset import archives, fer2013_csv
+from toolbox.dataset import archives, csv_rows, fer2013_csv
 from utils import InputError
 
 IMAGES, LABELS, USAGE = make_faces(9)
@@ -178,7 +178,7 @@ def test_splits_under_other_names(words, expected, tmp_path):
 
 
 def test_rows_stay_in_order_across_many_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(fer2013_csv, "BLOCK_BYTES", 20_000)  # two rows a block
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 20_000)  # two rows a block
     images, labels, usage = make_faces(61, seed=3)
     path = tmp_path / "faces.csv"
     fer2013_csv.write_csv(path, images, labels, usage)
@@ -350,7 +350,7 @@ def test_fuzz_archives_load_right_or_end_in_a_clear_error(kind, tmp_path):
         damaged = content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
         with contextlib.suppress(InputError):
             faces = fer2013_csv.parse_csv(path, damaged)
-            assert kind == "tar" or np.array_equal(faces[0], IMAGES[:1])  # tar has no checksums
+            assert kind == "tar" or np.array_equal(faces.images, IMAGES[:1])  # tar has no checksums
 
 
 def test_a_command_ends_in_one_line_and_status_1(tmp_path):
@@ -412,7 +412,7 @@ def test_fuzz_2000_files_load_right_or_end_in_a_clear_error(tmp_path):
         content = mutate(start, rng)
         path.write_bytes(content)
         try:
-            images, labels, usage, *_ = fer2013_csv.parse_csv(path)
+            _, _, images, labels, usage, *_ = fer2013_csv.parse_csv(path)
         except InputError:
             refused += 1
             continue

@@ -28,7 +28,7 @@ def load(path: Path) -> Faces:
     sha256 = hashlib.sha256(content).hexdigest()
     faces = _read(path, sha256)
     if faces is None:
-        faces = Faces(path, sha256, *parse_csv(path, content))
+        faces = parse_csv(path, content)._replace(sha256=sha256)
         _write(faces)
     return faces
 

@@ -4,8 +4,10 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 from toolbox.dataset.faces import CLASSES
+from toolbox.files import InputError
 
 SPELLINGS = (  # of CLASSES, in lower case
     ("angry", "anger"),
@@ -43,6 +45,14 @@ def in_lines(name: str, width: int, lines: int = 3) -> str:
     if len(wrapped) > lines:
         wrapped[lines - 1 :] = [wrapped[lines - 1][: width - 1] + "…"]
     return "\n".join(wrapped)
+
+
+def classes_of(path: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """`in_order`, of the names in the data set at `path`. Raises InputError for more than MOST."""
+    classes = in_order(names)
+    if len(classes) > MOST:
+        raise InputError(f"{path} has {len(classes)} classes, as {classes[0]}; are they classes?")
+    return classes
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -5,43 +5,38 @@ many rows at once by NumPy; only a block that is not plainly right is looked at 
 either reads it as one of `dialects` or says which row is wrong.
 """
 
-import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from toolbox.dataset import archives, dialects
-from toolbox.dataset.classes import MOST, in_order
+from toolbox.dataset import csv_rows, dialects
+from toolbox.dataset.classes import classes_of
+from toolbox.dataset.csv_rows import Line
 from toolbox.dataset.dialects import PIXELS, Columns
-from toolbox.dataset.faces import CLASSES, SIDE, USAGES
+from toolbox.dataset.faces import CLASSES, SIDE, USAGES, Faces
 from toolbox.files import InputError
 
-BLOCK_BYTES = 1 << 20  # large enough to amortise NumPy's calls, small enough to stay in cache
-LONGEST_LINE = 1 << 20  # bytes; no row of faces comes near it
 WAITING = 16  # blocks that may wait to be parsed
-Line = tuple[int, bytes]  # its number in the file, and its text
 Block = tuple[np.ndarray, ...]  # images, labels, usage and votes of some rows
 
 
-def parse_csv(path: Path, content: bytes | None = None) -> tuple:
+def parse_csv(path: Path, content: bytes | None = None) -> Faces:
     """Parse a CSV, plain, compressed or packed, whose first line names its columns.
 
     The columns are known by name, whatever their order, case and spaces: `pixels` or `feature`;
-    `emotion` or `label` (optional); `Usage` (optional). Others are ignored. `content` is what
-    `path` holds, if that has been read already.
-
-    Returns the fields of Faces from `images` on. The classes are those that a column of names
-    holds, `in_order`, or FER2013's for a column of its numbers; votes are in columns `votes_CLASS`.
+    `emotion` or `label` (optional); `Usage` (optional); `votes_CLASS` (optional). Others are
+    ignored. The classes are those that a column of names holds, `in_order`, or FER2013's for a
+    column of its numbers. `content` is what `path` holds, if that has been read; its SHA-256 is
+    left to the caller.
     Raises InputError, naming file, row and remedy, for anything that is not a clean table of faces.
     """
-    stream = _open(path, content)
+    stream = csv_rows.open_csv(path, content)
     columns = dialects.read_header(path, stream.readline(1 << 16))
     parsing, lines = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row, lines in _blocks(path, stream):
+        for row, lines in csv_rows.blocks(path, stream):
             if row == 1 and columns.label is not None:
                 columns = columns._replace(named=_begins_with_a_name(columns, lines[0][1]))
             parsing.append(pool.submit(_parse_block, path, columns, lines, row))
@@ -56,17 +51,17 @@ def parse_csv(path: Path, content: bytes | None = None) -> tuple:
     classes = CLASSES
     if columns.named:
         names, labels = np.unique(labels, return_inverse=True)
-        if len(names) > MOST:
-            raise InputError(f"{path} names {len(names)} classes, as {names[0]}; are they classes?")
-        classes = in_order([*names.tolist(), *(name for _, name in columns.votes)])
+        classes = classes_of(path, [*names.tolist(), *(name for _, name in columns.votes)])
         labels = np.array([classes.index(name) for name in names], np.uint8)[labels]
-    return (
-        images,
-        None if columns.label is None else labels,
-        None if columns.usage is None else dialects.settle_usage(usage),
-        columns.synthetic,
-        classes,
-        _votes_by_class(path, columns, votes, classes),
+    return Faces(
+        path,
+        sha256="",
+        images=images,
+        labels=None if columns.label is None else labels,
+        usage=None if columns.usage is None else dialects.settle_usage(usage),
+        synthetic=columns.synthetic,
+        classes=classes,
+        votes=_votes_by_class(path, columns, votes, classes),
     )
 
 
@@ -94,7 +89,7 @@ def read_ids(path: Path) -> list[str] | None:
 
     Raises InputError for a row without an id.
     """
-    stream = _open(path, None)
+    stream = csv_rows.open_csv(path)
     line = stream.readline(1 << 16)
     columns = dialects.read_header(path, line)
     names = dialects.column_names(path, line, columns.delimiter)
@@ -103,59 +98,12 @@ def read_ids(path: Path) -> list[str] | None:
     position = names.index("id")
     ids = [
         dialects.split_row(text.rstrip(b"\r\n"), columns)[position]
-        for _, lines in _blocks(path, stream)
+        for _, lines in csv_rows.blocks(path, stream)
         for _, text in lines
     ]
     if not all(ids):
         raise InputError(f"{path}, row {ids.index(b'') + 1}: no id; mend or delete the row")
     return [text.decode("utf-8", "replace") for text in ids]
-
-
-def _open(path: Path, content: bytes | None) -> io.BufferedReader:
-    content = archives.read_file(path) if content is None else content
-    return dialects.in_utf8(path, archives.open_table(path, content))
-
-
-def _blocks(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, list[Line]]]:
-    """The number of the first row, and its lines, of many rows at once."""
-    row, number = 1, 2
-    while block := stream.read(BLOCK_BYTES):
-        block += stream.readline(LONGEST_LINE)
-        if block.count(b'"') % 2:
-            block += _rest_of_quoted_field(stream)
-        lines = list(enumerate(io.BytesIO(block), number))
-        number += len(lines)
-        if len(lines[-1][1]) > LONGEST_LINE:
-            raise InputError(f"{path}, line {number - 1} is over 1 MB: this is no table of faces")
-        if b'"' in block:
-            lines = _rows_over_lines(lines)
-        lines = [(place, text) for place, text in lines if text.strip(b" \t\r\n")]
-        if lines:
-            yield row, lines
-        row += len(lines)
-
-
-def _rest_of_quoted_field(stream: io.BufferedReader) -> bytes:
-    """The next lines up to one that closes a quote, or up to LONGEST_LINE bytes."""
-    lines, size = [], 0
-    while size < LONGEST_LINE and (line := stream.readline(LONGEST_LINE)):
-        lines.append(line)
-        size += len(line)
-        if line.count(b'"') % 2:
-            break
-    return b"".join(lines)
-
-
-def _rows_over_lines(lines: list[Line]) -> list[Line]:
-    """Lines joined where a quoted field goes over several of them."""
-    rows, open_lines, is_open = [], [], False
-    for line in lines:
-        open_lines.append(line)
-        is_open ^= line[1].count(b'"') % 2 == 1
-        if not is_open:
-            rows.append((open_lines[0][0], b"".join(text for _, text in open_lines)))
-            open_lines = []
-    return rows + open_lines
 
 
 def _parse_block(path: Path, columns: Columns, lines: list[Line], row: int) -> Block:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from toolbox.dataset.archives import is_hidden
 from toolbox.dataset.class_folders import USUAL, class_of, in_words, why_none
-from toolbox.dataset.classes import MOST, in_order
+from toolbox.dataset.classes import classes_of
 from toolbox.dataset.dialects import SPLIT_NAMES, settle_usage
 from toolbox.dataset.faces import SIDE, Faces
 from toolbox.dataset.pictures import PICTURES, middle_square, open_picture
@@ -50,9 +50,7 @@ def read_image_folder(folder: Path, numbering: str = USUAL, find: Find | None = 
         )
     if any(image.path.parent.name.isdecimal() for image in found):
         print(in_words(numbering))
-    classes = in_order(image.name for image in found)
-    if len(classes) > MOST:
-        raise InputError(f"{folder} has {len(classes)} classes, as {classes[0]}; are they classes?")
+    classes = classes_of(folder, (image.name for image in found))
     return Faces(
         path=folder,
         sha256="",
