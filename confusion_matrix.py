@@ -22,7 +22,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import in_words, metrics, saved_models
+from toolbox.analysis import in_words, metrics, predictions, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset.classes import in_lines
@@ -203,7 +203,7 @@ def main(args: Args) -> dict:
         raise InputError(f"{faces.path} has no labels; predict.py --data names them")
     subject = open_subject(faces, args.split, classifier, args.models_dir, args.figures_dir)
     labels, classes = subject.labels, subject.classes
-    probabilities = saved_models.predict(subject.classifier, subject.images)
+    probabilities = predictions.predict(subject.classifier, subject.images)
     predicted = probabilities.argmax(axis=1)
     counts = metrics.confusion_counts(labels, predicted, len(classes))
     record = utils.provenance(args, faces) | {

@@ -25,7 +25,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import calibration, crowd, in_words, metrics, saved_models
+from toolbox.analysis import calibration, crowd, in_words, metrics, predictions, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subjects
 from toolbox.dataset import ferplus
@@ -97,7 +97,7 @@ def evaluate_views(subjects: list[Subject], shift: int, flip: bool) -> dict:
     first, found, means = subjects[0], {}, []
     labels, images, classes = first.labels, first.images, len(first.classes)
     for subject in subjects:
-        mean, views = saved_models.predict_views(subject.classifier, images, shift, flip)
+        mean, views = predictions.predict_views(subject.classifier, images, shift, flip)
         means.append(mean)
     if views > 1:
         answers = means[0].argmax(axis=1)
@@ -142,7 +142,7 @@ def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int
         scaled = calibration.cross_fitted(probabilities, subject.labels, first[place], seed)
         variants["at a temperature fitted on the other half"] = scaled
     elif fit_on is not None and len(fit_on) and split != "all":
-        others = saved_models.predict(subject.classifier, faces.images[fit_on])
+        others = predictions.predict(subject.classifier, faces.images[fit_on])
         temperature = calibration.fit_temperature(others, faces.labels[fit_on].astype(int))
         scaled = calibration.at_temperature(probabilities, temperature)
         variants["at a temperature fitted on validation"] = scaled
@@ -216,7 +216,7 @@ def main(args: Args) -> dict:
     other = members.pop() if args.versus else None
     classifier, base = subject.classifier, subject.folder / subject.label
 
-    probabilities = saved_models.predict(classifier, subject.images)
+    probabilities = predictions.predict(classifier, subject.images)
     labels, predicted = subject.labels, probabilities.argmax(axis=1)
     variants = calibrate(subject, args.split, probabilities, args.seed)
     record = utils.provenance(args, faces) | {
@@ -233,7 +233,7 @@ def main(args: Args) -> dict:
         votes = ferplus.of_classes(votes[subject.rows], subject.classes)
         record["ferplus"] = crowd.compare(votes, labels, predicted)
     if other:
-        theirs = saved_models.predict(other.classifier, subject.images).argmax(axis=1)
+        theirs = predictions.predict(other.classifier, subject.images).argmax(axis=1)
         record["versus"] = compare(subject, other, predicted, theirs)
         title = f"{classifier.name} minus {other.classifier.name} on {args.split}"
         file = f"{base}_versus_{unique_name(args, other)}"

@@ -26,7 +26,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import saved_models
+from toolbox.analysis import predictions, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
@@ -160,7 +160,7 @@ def predict_csv(args: Args) -> dict:
     target = args.submission
     target = target or choose_folder(args, faces.path, classifier, faces.synthetic) / "faces.csv"
     utils.refuse_overwriting([faces.path, classifier.path], [target])
-    probabilities = saved_models.predict(classifier, faces.images)
+    probabilities = predictions.predict(classifier, faces.images)
     best = probabilities.argmax(axis=1)
     table = pd.DataFrame({"id": fer2013_csv.read_ids(faces.path) or np.arange(len(best))})
     names = np.array(classifier.classes)[best]

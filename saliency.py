@@ -22,7 +22,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import attribution, faithfulness, saved_models
+from toolbox.analysis import attribution, faithfulness, predictions, saved_models
 from toolbox.analysis import saliency_plots as plots
 from toolbox.analysis.attribution import Explained
 from toolbox.analysis.sampling import balanced_sample, given_rows, one_per_class
@@ -121,7 +121,7 @@ def explain_faces(
     args: Args, net: Explained, images: np.ndarray, labels: np.ndarray | None, most_steps: int
 ) -> Batch:
     """Predict the class of each face, and make the maps of it."""
-    probabilities = saved_models.predict(net.classifier, images)
+    probabilities = predictions.predict(net.classifier, images)
     predicted = probabilities.argmax(axis=1)
     made = compute_maps(args, net, images, predicted, most_steps)
     return Batch(images, labels, predicted, probabilities, *made)

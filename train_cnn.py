@@ -26,6 +26,7 @@ import tyro
 import utils
 from toolbox.engine import keras, layers, tf
 from toolbox.training import augmentation, devices, fit, precision, schedules, whitening
+from toolbox.training.fused import FusedBatchNormalization, FusedPReLU
 from toolbox.training.run_records import Run
 
 
@@ -116,8 +117,6 @@ RECIPES = {
 
 def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
     """The homework's P1, layer by layer: 4,845,063 parameters; PReLU has one alpha per position."""
-    from toolbox.training.prelu import FusedPReLU  # which needs Keras at once
-
     return keras.Sequential([
         keras.Input((48, 48, 1), name="faces"), layers.Rescaling(1 / 255, name="rescaling"),
         layers.Conv2D(64, 5, name="conv2d_1"), FusedPReLU(name="p_re_lu_1"),
@@ -145,8 +144,6 @@ def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
 
 def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
     """Convolution and batch norm, which settles faster than Keras's."""
-    from toolbox.training.batch_norm import FusedBatchNormalization  # which needs Keras at once
-
     x = layers.Conv2D(channels, size, stride, "same", use_bias=False, name=f"conv_{name}")(x)
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # last, so that a package comes before a script of its name
 
 import utils  # noqa: E402
-from toolbox.analysis import saved_models  # noqa: E402
+from toolbox.analysis import predictions, saved_models  # noqa: E402
 from toolbox.dataset import splits  # noqa: E402
 from toolbox.dataset.classes import class_name  # noqa: E402
 from toolbox.dataset.faces import SIDE  # noqa: E402
@@ -148,8 +148,8 @@ def main(args: Args) -> dict:
     plain = place(side=192, roll=0)
     crops, views = plain.crops(SCALES), plain.crops(face_finder.VIEWS)
     six = classify(views)
-    single = [saved_models.predict(classifier, crops[:, i]) for i in range(len(SCALES))]
-    original = saved_models.predict(classifier, images)
+    single = [predictions.predict(classifier, crops[:, i]) for i in range(len(SCALES))]
+    original = predictions.predict(classifier, images)
     results = {
         "originals": share(original.argmax(axis=1) == labels),
         "originals_and_mirror_images": share(

@@ -14,7 +14,8 @@ from sklearn import metrics as oracle
 
 import confusion_matrix
 import utils
-from toolbox.analysis.saved_models import load_classifier, predict
+from toolbox.analysis.predictions import predict
+from toolbox.analysis.saved_models import load_classifier
 from toolbox.dataset import fer2013_csv, splits
 from utils import CLASSES, InputError
 

@@ -13,7 +13,8 @@ from sklearn import metrics as oracle
 
 import evaluate
 import utils
-from toolbox.analysis.saved_models import load_classifier, predict
+from toolbox.analysis.predictions import predict
+from toolbox.analysis.saved_models import load_classifier
 from toolbox.analysis.subject import open_subject
 from toolbox.dataset import fer2013_csv, splits
 from utils import InputError

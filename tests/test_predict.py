@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import predict
-from toolbox.analysis import saved_models
+from toolbox.analysis import predictions, saved_models
 from toolbox.dataset import fer2013_csv
 from toolbox.photos import findings, video
 from utils import CLASSES, InputError
@@ -176,7 +176,7 @@ def test_submission(ids, args, tmp_path):
     assert list(table.columns) == ["id", "label"] and not args.out.exists()
     assert table["id"].tolist() == list(range(100, 130) if ids else range(30))
     model = saved_models.load_classifier(tmp_path / "net.keras")
-    expected = saved_models.predict(model, images).argmax(axis=1)
+    expected = predictions.predict(model, images).argmax(axis=1)
     np.testing.assert_array_equal(table["label"], expected)
     predict.main(replace(args, submission=None))
     assert (table_of(args)["expression"] == np.array(CLASSES)[expected]).all()

@@ -169,7 +169,7 @@ def test_another_engine_is_refused(args, monkeypatch):
     [
         ({"labels_per_class": 500}, "images of Angry to train on; give that many or fewer"),
         ({"clusters": 1000, "methods": ("clustering",)}, "--clusters is 1000, but there are 280"),
-        ({"updates": 0}, "--updates is 0; give 1 to 1e\\+07"),
+        ({"updates": 0}, "--updates is 0; give 1 to 10,000,000"),
         ({"learning_rate": 1000.0, "weight_decay": 1.0, "updates": 40}, "lower the learning rate"),
     ],
 )

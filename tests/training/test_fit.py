@@ -22,6 +22,7 @@ from toolbox.dataset import fer2013_csv
 from toolbox.files import InputError
 from toolbox.training import fit
 from toolbox.training.run_records import Run
+from toolbox.training.state import TrainingState
 
 
 def start(data: Path, folder: Path, **options) -> subprocess.Popen:
@@ -189,7 +190,7 @@ def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
     model.compile("sgd", "categorical_crossentropy")
     run = Run("x", 0, epochs=9, patience=2, batch_size=32, fresh=False,
               models_dir=tmp_path, figures_dir=tmp_path)  # fmt: skip
-    state = fit.TrainingState(run, model, {})
+    state = TrainingState(run, model, {})
     assert not state.is_over()
     over = []
     accuracies, losses = [0.3, 0.5, 0.4, 0.5, 0.6, 0.6], [2.0, 1.0, 0.1, 1.0, 1.0, 0.9]

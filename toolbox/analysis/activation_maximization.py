@@ -19,7 +19,8 @@ import numpy as np
 from toolbox.analysis.filter_layers import FilterLayer, choose_layers
 from toolbox.analysis.frozen import freeze
 from toolbox.analysis.model_layers import record_activations
-from toolbox.analysis.saved_models import Classifier, prepare
+from toolbox.analysis.predictions import prepare
+from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
 from toolbox.progress import Progress

@@ -17,7 +17,8 @@ import numpy as np
 from toolbox.analysis.adapter import are_probabilities, last_activation
 from toolbox.analysis.frozen import freeze
 from toolbox.analysis.model_layers import last_feature_maps, logits_model, record_activations
-from toolbox.analysis.saved_models import Classifier, prepare
+from toolbox.analysis.predictions import prepare
+from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import keras, tf
 from toolbox.files import InputError

@@ -3,7 +3,8 @@
 import numpy as np
 
 from toolbox.analysis.metrics import confusion_counts
-from toolbox.analysis.saved_models import Classifier, predict
+from toolbox.analysis.predictions import predict
+from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import CLASSES, Faces
 from toolbox.late import Late
 

@@ -9,7 +9,6 @@ beside another model a NAME.json may say it, for example
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,18 +16,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from toolbox import files
-from toolbox.analysis import adapter, model_files
+from toolbox.analysis import adapter, model_files, model_record
+from toolbox.analysis.model_record import PIXELS
 from toolbox.dataset.classes import in_order
-from toolbox.dataset.faces import CLASSES, SIDE
-from toolbox.engine import keras, tf
+from toolbox.dataset.faces import CLASSES
+from toolbox.engine import keras
 from toolbox.files import InputError
-from toolbox.progress import watch
-from toolbox.training.batches import without_autotune
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "published" / "compact.keras"
 MODEL_ENDINGS = (".keras", ".h5", ".hdf5")
-PIXELS = (0.0, 255.0)  # the range of a CSV's pixels
-BATCH = 256
 
 
 class ModelArgs(Protocol):
@@ -113,8 +109,8 @@ def load_classifier(
     """
     low, high = check_range(input_range, "--input-range")
     model = model_files.load_model(path)
-    record, unknown = read_record(path)
-    told = described(path, record)
+    record, unknown = model_record.read_record(path)
+    told = model_record.described(path, record)
     beside = path.with_suffix(".json")
     source = str(beside) if "classes" in told else "--classes"
     outputs = adapter.read_classes(told.get("classes", classes), source)
@@ -161,52 +157,6 @@ def check_range(limits, where: str) -> tuple[float, float]:
     return low, high
 
 
-def read_record(path: Path) -> tuple[dict | None, str]:
-    """What NAME.json says of the model at `path`, and "", or None and why it says nothing."""
-    beside = path.with_suffix(".json")
-    record = read_json(beside)
-    if record is None and not beside.is_file():
-        return None, f"there is no {beside.name} beside the model"
-    try:
-        if "model_sha256" not in record and {"input_range", "classes"} & set(record):
-            return None, f"{beside.name} does not say what the model was trained on"
-        needed = {"validation_rows", "validation_sha256", "training_sha256"}
-        if (
-            not needed <= record["split"].keys()
-            or not {"synthetic", "drawn"} & record["data"].keys()
-        ):
-            raise KeyError
-    except (AttributeError, LookupError, TypeError):
-        return None, f"{beside.name} is damaged, or of an older version"
-    if record.get("model_sha256") != files.sha256_of_file(path):
-        return None, f"{beside.name} is the record of another {path.name}"
-    return record, ""
-
-
-def read_json(path: Path) -> dict | None:
-    """The object in a JSON file; None if there is none, or one with NaN, which JSON forbids."""
-
-    def refuse(constant: str):
-        raise ValueError(constant)
-
-    try:
-        if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-            return content if isinstance(content, dict) else None
-    except (OSError, ValueError, RecursionError):
-        pass
-    return None
-
-
-def described(path: Path, record: dict | None) -> dict:
-    """`input_range` and `classes` of a model, as far as NAME.json tells; ours take 0..255."""
-    told = record or read_json(path.with_suffix(".json")) or {}
-    if record is None and "model_sha256" in told:
-        return {}  # the record of another model
-    ours = {"input_range": PIXELS, "classes": CLASSES} if record else {}
-    return ours | {key: told[key] for key in ("input_range", "classes") if key in told}
-
-
 def unique_name(classifier: Classifier, models_dir: Path, synthetic: bool) -> str:
     """A model's name in names of files: no two models share it, wherever they are.
 
@@ -238,42 +188,3 @@ def require_tensorflow() -> None:
     """Raise InputError where Keras runs on another engine, which tf.function cannot trace."""
     if keras.backend.backend() != "tensorflow":
         raise InputError("this script needs Keras on TensorFlow; unset KERAS_BACKEND")
-
-
-def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
-    """Faces (n, 48, 48) of 0..255 as the model's input: resized, grey repeated, rescaled."""
-    _, height, width, channels = classifier.model.input_shape
-    low, high = classifier.input_range
-    images = tf.cast(faces, tf.float32)[..., tf.newaxis]
-    if (height or SIDE, width or SIDE) != (SIDE, SIDE):
-        images = tf.image.resize(images, (height or SIDE, width or SIDE))
-    if (low, high) != PIXELS:
-        images = images / 255 * (high - low) + low
-    return tf.repeat(images, channels, axis=-1)
-
-
-def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Probabilities, float64 (n, k), for faces uint8 (n, 48, 48); of logits, their softmax."""
-    data = tf.data.Dataset.from_tensor_slices(images).batch(BATCH)
-    data = data.map(lambda faces: prepare(classifier, faces)).prefetch(2)
-    output = classifier.model.predict(without_autotune(data), verbose=0).astype(np.float64)
-    if not np.isfinite(output).all():
-        raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
-    return adapter.as_probabilities(output, adapter.last_activation(classifier.model))
-
-
-def predict_views(
-    classifier: Classifier, images: np.ndarray, shift: int, flip: bool
-) -> tuple[np.ndarray, int]:
-    """Mean probabilities, float64 (n, k), over views of each face, and the number of views.
-
-    The views are shifted by -`shift`, 0 and `shift` pixels each way, the border repeated outwards,
-    and with `flip` mirrored too: test-time augmentation.
-    """
-    height, width = images.shape[1:]
-    padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift)], mode="edge")
-    offsets = sorted({0, shift, 2 * shift})
-    views = [padded[:, y : y + height, x : x + width] for y in offsets for x in offsets]
-    if flip:
-        views += [view[:, :, ::-1] for view in views]
-    return sum(predict(classifier, view) for view in watch(views, "views")) / len(views), len(views)

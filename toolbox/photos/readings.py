@@ -8,7 +8,8 @@ from PIL import Image
 
 from toolbox.analysis import adapter
 from toolbox.analysis.frozen import freeze
-from toolbox.analysis.saved_models import Classifier, prepare
+from toolbox.analysis.predictions import prepare
+from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
 from toolbox.files import InputError

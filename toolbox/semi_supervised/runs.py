@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox import files
-from toolbox.analysis import metrics, saved_models
+from toolbox.analysis import metrics, model_record, saved_models
 from toolbox.analysis.subject import USUAL_FILES
 from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
@@ -114,7 +114,7 @@ def load_finished(run: Run) -> tuple[keras.Model, dict] | None:
     """
     if not run.model.is_file():
         return None
-    record, _ = saved_models.read_record(run.model)
+    record, _ = model_record.read_record(run.model)
     if record is None:
         return None
     differs = checkpoint.difference(record.get("configuration", {}), run.configuration)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +21,11 @@ from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
-from toolbox.training import checkpoint, run_records
+from toolbox.training import run_records
 from toolbox.training.batches import evaluation_batches, one_hot, training_batches
 from toolbox.training.devices import ONE, Devices
 from toolbox.training.run_records import Run
+from toolbox.training.state import TrainingState
 
 LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "validation_fraction": (0, 0.999),
@@ -119,7 +119,7 @@ def train(
     network = {"model": hashlib.sha256(model.to_json().encode()).hexdigest()[:12]}
     with devices.scope():
         state = TrainingState(run, model, configuration(record) | network, devices)
-    open_state(state)
+    state.open()
     devices.tell(
         f"{run.name}: {model.count_params():,} parameters, {len(split.training):,} training and "
         f"{len(split.validation):,} validation faces of {split.faces.path.name}"
@@ -139,86 +139,6 @@ def train(
         run_records.save_run(run, saved, pd.DataFrame(state.history), record, split.faces)
         run.state.unlink(missing_ok=True)
     return record
-
-
-class TrainingState:
-    """All that training changes; after each epoch it writes that to one file.
-
-    `model` must be compiled. Of several processes, as `devices` tells, the first one writes.
-    """
-
-    def __init__(self, run: Run, model: keras.Model, configuration: dict, devices: Devices = ONE):
-        self.run = run
-        self.devices = devices
-        self.configuration = configuration
-        self.history: list[dict] = []
-        self.model = model
-        self.best_weights = model.get_weights()
-        model.optimizer.build(model.trainable_variables)
-
-    def variables(self) -> list:
-        """Everything that training changes; dropout's random states are among the model's."""
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def save(self) -> None:
-        if not self.devices.first:
-            return
-        arrays = checkpoint.values(self.variables())
-        arrays |= {f"best_{i}": weights for i, weights in enumerate(self.best_weights)}
-        checkpoint.save(self.run.state, self.configuration, self.history, arrays)
-
-    def load(self) -> None:
-        """Raises InputError if the file is of another configuration, or damaged."""
-        history, arrays = checkpoint.load(self.run.state, self.configuration)
-        try:
-            best = [arrays[f"best_{i}"] for i in range(len(self.best_weights))]
-        except LookupError as error:
-            raise checkpoint.damaged(self.run.state, error) from None
-        checkpoint.restore(self.run.state, self.variables(), arrays)
-        self.best_weights, self.history = best, history
-
-    def best(self) -> dict:
-        """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
-        return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-
-    def is_over(self) -> bool:
-        done = len(self.history)
-        since = done - self.best()["epoch"] if done else 0
-        return done >= self.run.epochs or since >= self.run.patience
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.perf_counter(), time.process_time()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.started[0]
-        cpu_seconds = time.process_time() - self.started[1]
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        self.history.append(
-            row | {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
-        )
-        for name, value in row.items():
-            run_records.check_finite(name, value, f" in epoch {epoch + 1}")
-        if self.best()["epoch"] == epoch + 1:
-            self.best_weights = self.model.get_weights()
-        self.save()
-        self.model.stop_training = self.is_over()
-
-
-def open_state(state: TrainingState) -> None:
-    """Resume an unfinished run, or begin one; a folder that cannot be written shows now."""
-    run = state.run
-    resumes = run.state.exists() and not run.fresh
-    state.devices.agree(  # also, nobody writes before all have looked
-        files.sha256_of_file(run.state) if resumes else "",
-        f"the processes find different states at {run.state}; share that folder, or give --fresh "
-        "to all",
-    )
-    if resumes:
-        state.load()
-        done = len(state.history)
-        state.devices.tell(f"Resuming after epoch {done} of {run.epochs} ({run.state})")
-    (run.figures_dir / run.name).mkdir(parents=True, exist_ok=True)
-    state.save()
 
 
 def fit(state: TrainingState, split: Split, augment=None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolbox.engine import keras
+from toolbox.training.fused import FusedAdadelta
 
 
 def one_cycle(steps: int, learning_rate: float, weight_decay: float) -> keras.optimizers.Optimizer:
@@ -25,6 +26,4 @@ def one_cycle(steps: int, learning_rate: float, weight_decay: float) -> keras.op
 
 def adadelta(learning_rate: float) -> keras.optimizers.Optimizer:
     """The homework's Adadelta, at one learning rate."""
-    from toolbox.training.adadelta import FusedAdadelta  # which needs Keras at once
-
     return FusedAdadelta(learning_rate, rho=0.95, epsilon=1e-8)
