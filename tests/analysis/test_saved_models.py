@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from model_makers import brightness_model, random_model, save_run
