@@ -57,7 +57,7 @@ def interrupted(setting: Setting, update: int) -> Setting:
 
 def make_few_labels(labelled: int = 28) -> FewLabels:
     images, labels, _ = make_faces(140)
-    return FewLabels(images[:labelled], labels[:labelled], images[labelled:])
+    return FewLabels(images[:labelled], labels[:labelled], images[labelled:], 7)
 
 
 def untrained() -> keras.Model:

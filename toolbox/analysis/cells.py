@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from toolbox.dataset.classes import in_lines
+from toolbox.dataset.classes import LETTERS, in_lines, label_columns
 from toolbox.late import AxesImage, Figure
 
-LETTERS, FEW = 16, 12  # in a line of a label; in a line that needs not be upright
 DARK = 0.55  # of the highest value: text is white from here on
 
 
@@ -15,11 +14,8 @@ def plot_cells(
     """The figure, and its image for a colour bar; values (k, k), `texts` row by row.
 
     rows, columns: what to call the classes.
-
     Colours are white at 0 and darkest at `limit`: blue, or red for negative values.
     """
-    rows, columns = ([in_lines(name, LETTERS) for name in names] for names in (rows, columns))
-    upright = max(map(len, columns)) > FEW
     scale = max(len(columns) / 7, 1)
     figure = Figure(figsize=(7.5 * scale, 6.5 * scale), layout="constrained")
     axes = figure.add_subplot(title=title)
@@ -29,7 +25,7 @@ def plot_cells(
     for (i, j), text in zip(np.ndindex(values.shape), texts, strict=True):
         dark = abs(values[i, j]) > DARK * limit
         axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(np.arange(len(columns)), columns, rotation=90 if upright else 30)
-    axes.set_yticks(np.arange(len(rows)), rows)
+    label_columns(axes, columns)
+    axes.set_yticks(np.arange(len(rows)), [in_lines(name, LETTERS) for name in rows])
     axes.set(xlabel="predicted", ylabel="true")
     return figure, image

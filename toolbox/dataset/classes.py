@@ -21,6 +21,7 @@ SPELLINGS = (  # of CLASSES, in lower case
 BY_SPELLING = {word: name for name, words in zip(CLASSES, SPELLINGS, strict=True) for word in words}
 BY_SPELLING |= {name[:3].lower(): name for name in CLASSES}
 MOST = 100  # classes; a column with more is no column of classes
+LETTERS, FEW = 16, 12  # in a line below a figure; in a name that need not be upright there
 ABSENT = ("nan", "null", "none")
 NAME = re.compile(r"[^\W\d_][\w +'-]{0,39}")
 
@@ -45,6 +46,13 @@ def in_lines(name: str, width: int, lines: int = 3) -> str:
     if len(wrapped) > lines:
         wrapped[lines - 1 :] = [wrapped[lines - 1][: width - 1] + "…"]
     return "\n".join(wrapped)
+
+
+def label_columns(axes, names: Iterable[str]) -> None:
+    """Write names at 0, 1, 2 ... below the axes of a figure, upright if one of them is long."""
+    shown = [in_lines(name, LETTERS) for name in names]
+    upright = max(map(len, shown)) > FEW
+    axes.set_xticks(range(len(shown)), shown, rotation=90 if upright else 30)
 
 
 def classes_of(path: Path, names: Iterable[str]) -> tuple[str, ...]:

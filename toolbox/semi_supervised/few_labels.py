@@ -20,7 +20,7 @@ class FewLabels(NamedTuple):
     images: np.ndarray  # uint8 (n, 48, 48), the labelled faces
     labels: np.ndarray  # uint8 (n,), 0..classes - 1
     unlabelled: np.ndarray  # uint8 (m, 48, 48)
-    classes: int = 7
+    classes: int
 
 
 class Learned(NamedTuple):

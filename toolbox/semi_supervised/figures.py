@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from toolbox.dataset.classes import in_lines
+from toolbox.dataset.classes import label_columns
 from toolbox.dataset.faces import CLASSES
 from toolbox.late import Axes, Figure, Line2D
 
@@ -150,8 +150,7 @@ def plot_pseudo_labels(records: list[dict], title: str) -> Figure:
     if learners:
         coverage.legend()
     gains.axhline(0, color="0.3", lw=0.8)
-    names = [in_lines(name, 16) for name in classes]
-    gains.set_xticks(np.arange(len(names)), names, rotation=90 if "\n" in "".join(names) else 30)
+    label_columns(gains, classes)
     gains.set(ylabel="F1 minus the baseline's")
     for axes in figure.axes:
         axes.grid(alpha=0.3)
