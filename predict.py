@@ -17,6 +17,7 @@ It names the expression that a stranger would name, not what a person feels.
 """
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,8 @@ def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bo
     more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
     model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
     settings = utils.changed(args, "every", "seconds", "smooth", "detector")
-    name = f"{as_text(Path(first.resolve().stem))}{more}{model}{classifier.settings}{settings}"
+    name = utils.stem_of(Path(os.path.realpath(first)))  # resolve() fails on a circle of links
+    name += f"{more}{model}{classifier.settings}{settings}"
     out = args.out or utils.output_folder(args.figures_dir, synthetic) / "predictions" / name
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is not a folder; name another with --out")

@@ -20,6 +20,7 @@ from toolbox.files import (
     refuse_overwriting,
     save_figure,
     sha256_of_file,
+    stem_of,
     write_json,
     write_text,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "refuse_overwriting",
     "save_figure",
     "sha256_of_file",
+    "stem_of",
     "write_json",
     "write_text",
 ]

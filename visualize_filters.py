@@ -139,8 +139,9 @@ def show_picture(args: Args) -> dict:
     classifier = saved_models.open_model(args, synthetic=False)
     folder = saved_models.results_folder(classifier, args.models_dir, args.figures_dir)
     settings = classifier.settings + utils.changed(args, "show")
+    picture = utils.stem_of(args.image)
     for target in choose_layers(classifier.model, args.layer):
-        path = folder / f"{target.file_name}_image-{args.image.stem}{settings}_responses.png"
+        path = folder / f"{target.file_name}_image-{picture}{settings}_responses.png"
         utils.refuse_overwriting([args.image], [path])
         maps = maximization.feature_maps(classifier, target, face.image)
         highest = maps.max(axis=(1, 2))

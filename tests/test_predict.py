@@ -67,6 +67,19 @@ def test_the_shipped_model_sees_a_smile(tmp_path, capsys):
     assert drawn.shape == (210, 210, 3) and np.abs(drawn - np.asarray(ASTRONAUT)).max() > 100
 
 
+def test_a_long_name_and_a_circle_of_links_stop_nothing(args, tmp_path):
+    """The one ended a whole folder, without its table, the other in a traceback."""
+    long = tmp_path / f"{'é' * 124}.png"
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    ASTRONAUT.save(long)
+    predict.main(
+        replace(args, inputs=(tmp_path / "loop.png", long), out=None, figures_dir=tmp_path)
+    )
+    (out,) = (tmp_path / "predictions").iterdir()
+    assert len(list(out.glob("é*_faces.jpg"))) == 1
+    predict.main(replace(args, inputs=(long,), out=None, figures_dir=tmp_path))
+
+
 def test_a_folder_has_a_row_for_every_face_and_for_every_picture_without(args, tmp_path):
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)

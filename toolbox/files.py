@@ -105,6 +105,11 @@ def as_text(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
+def stem_of(path: Path) -> str:
+    """Its name without the ending, cut so that longer names, of at most 255 bytes, can begin so."""
+    return as_text(Path(path.stem)).encode()[:150].decode(errors="ignore")
+
+
 def plain(name: str) -> str:
     """A name as text of a figure: its dollar signs are no formula, and all of it can be drawn."""
     shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in name)

@@ -163,9 +163,9 @@ def unique_name(classifier: Classifier, models_dir: Path, synthetic: bool) -> st
     A model in `models_dir` is NAME, a shipped one NAME-published, and any other one, which may have
     the name of one of those, NAME with the first digits of the file's SHA-256.
     """
-    path = classifier.path.resolve()
+    path = Path(os.path.realpath(classifier.path))  # resolve() fails on a circle of links
     if path.suffix == ".keras":
-        if path.parent == files.output_folder(models_dir, synthetic).resolve():
+        if str(path.parent) == os.path.realpath(files.output_folder(models_dir, synthetic)):
             return classifier.name
         if path.parent == SHIPPED.parent:
             return f"{classifier.name}-published"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from toolbox.dataset.image_folder import files_below
 from toolbox.dataset.pictures import PICTURES
-from toolbox.files import InputError, as_text
+from toolbox.files import InputError, as_text, stem_of
 from toolbox.photos.readings import Reading, as_row
 from toolbox.photos.video import VIDEOS
 
@@ -70,7 +70,7 @@ class Findings(NamedTuple):
 
     def new_file(self, path: Path, ending: str) -> str:
         """The name of what is made from `path`, unlike those of other inputs."""
-        key, stem = (as_text(path), ending), as_text(Path(path.stem))
+        key, stem = (as_text(path), ending), stem_of(path)
         name, number = stem + ending, 1
         while key not in self.files and name in self.files.values():
             number += 1
