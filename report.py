@@ -26,7 +26,7 @@ from toolbox.reporting import (
     p5_filters,
 )
 from toolbox.reporting.markdown import Missing
-from toolbox.reporting.records import Records, Run, read_runs
+from toolbox.reporting.records import DEFAULT, Records, Run, read_runs
 from utils import InputError
 
 ANALYZED = ("confusion", "saliency", "filters")  # in the names of records
@@ -48,8 +48,11 @@ class Args:
     """file to write; without it REPORT.md in the folder of the figures, or the shipped one"""
 
 
-def open_records(args: Args, synthetic: bool) -> Records:
-    """All training runs, and where the rest is. Raises InputError for a damaged record."""
+def open_records(args: Args, synthetic: bool, faces: utils.Faces | None = None) -> Records:
+    """All training runs, and where the rest is. faces: those of --data.
+
+    Raises InputError for a damaged record.
+    """
     if args.published:
         folders = {"models_dir": args.models_dir, "figures_dir": args.figures_dir}
         args = replace(args, **{name: folder / "published" for name, folder in folders.items()})
@@ -60,11 +63,13 @@ def open_records(args: Args, synthetic: bool) -> Records:
     )
     runs = read_runs(models)
     cnn = p1_cnn.main_cnn(runs)
-    others = tuple(name for name, run in runs.items() if cnn and run.classes != cnn.classes)
+    classes = faces.classes if faces else cnn.classes if cnn else utils.CLASSES
+    others = tuple(name for name, run in runs.items() if run.classes != classes)
     runs = {name: run for name, run in runs.items() if name not in others}
     output = args.output or (utils.ROOT if args.published else figures) / "REPORT.md"
     subjects = find_subjects(figures, runs, args.published)
-    return Records(models, figures, output, synthetic, flags_of(args), runs, subjects, others)
+    expected = synthetic, faces, classes, flags_of(args)
+    return Records(models, figures, output, *expected, runs, subjects, others)
 
 
 def flags_of(args: Args) -> str:
@@ -83,7 +88,7 @@ def find_subjects(figures: Path, runs: dict[str, Run], published: bool) -> tuple
     have been analyzed, one's own runs first.
     """
     cnn = p1_cnn.main_cnn(runs)
-    default = cnn.name if cnn else "fast"
+    default = cnn.name if cnn else DEFAULT
     if published:
         return (default, "compact")
     folders = {path.parent.name for kind in ANALYZED for path in figures.glob(f"*/*_{kind}*.json")}
@@ -95,7 +100,8 @@ def write_accuracy_by_time(records: Records) -> None:
     histories = {run.name: run.history for run in records.runs.values() if run.network}
     if histories:
         path = records.figures / "accuracy_by_time.png"
-        utils.save_figure(p1_cnn.plot_accuracy_by_time(histories, records.synthetic), path)
+        how = records.synthetic, records.beside_homework
+        utils.save_figure(p1_cnn.plot_accuracy_by_time(histories, *how), path)
         table = pd.concat(histories, names=["run"]).reset_index("run")
         columns = ["run", "epoch", "val_accuracy", "cpu_seconds"]
         utils.write_text(path.with_suffix(".csv"), table[columns].to_csv(index=False))
@@ -156,8 +162,10 @@ def main(args: Args) -> dict:
     if args.published and (args.data or args.synthetic):
         raise InputError("--published goes with neither --data nor --synthetic")
     faces = utils.load_faces(args.data) if args.data else None
+    if faces and faces.labels is None:
+        raise InputError(f"{args.data} has no labels; name a CSV with `emotion` or `label`")
     synthetic = args.synthetic or not (args.published or utils.FER2013.exists())
-    records = open_records(args, faces.synthetic if faces else synthetic)
+    records = open_records(args, faces.synthetic if faces else synthetic, faces)
     utils.refuse_overwriting([args.data], [records.output])
     write_accuracy_by_time(records)
     blocks = document(records, faces.sha256 if faces else "")

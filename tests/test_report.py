@@ -197,10 +197,11 @@ def test_the_homework_is_not_beside_synthetic_faces(args):
         assert told not in result["text"]
     histories = {name: run.history for name, run in read_runs(args.models_dir / "sample").items()}
     for synthetic, lines in ((True, 1), (False, 2)):
-        axes = p1_cnn.plot_accuracy_by_time({"fast": histories["fast"]}, synthetic).axes
+        how = synthetic, not synthetic
+        axes = p1_cnn.plot_accuracy_by_time({"fast": histories["fast"]}, *how).axes
         assert [len(it.lines) for it in axes] == [lines, lines]
         assert axes[0].get_xscale() == "linear"
-    assert p1_cnn.plot_accuracy_by_time(histories, True).axes[0].get_xscale() == "log"
+    assert p1_cnn.plot_accuracy_by_time(histories, True, False).axes[0].get_xscale() == "log"
 
 
 def test_only_layers_with_default_settings_are_listed(args):
@@ -239,6 +240,36 @@ def test_runs_of_other_classes_are_left_out(args):
     edit(args.models_dir / "others.json", lambda it: it.update(classes=["Happy", "Sad"]))
     text = text_of(args)
     assert "of other classes: `others`" in text and text.count("others`") == 1
+
+
+def test_commands_fit_the_data(args, tmp_path, capsys):
+    """They asked a CSV without a Usage for PublicTest, of a model of other classes, and stood beside
+    the homework's numbers.
+    """
+    data = tmp_path / "eight.csv"
+    pixels = " ".join(["7"] * 48**2)
+    rows = "".join(f"class {i % 8},{i} {pixels[2:]}\n" for i in range(80))
+    data.write_text("emotion,pixels\n" + rows)
+    (args.figures_dir / "semi_supervised" / "semi_supervised.csv").unlink()
+    result = report.main(replace(args, data=data))
+    flags = f"--data {data} --models-dir {args.models_dir} --figures-dir {args.figures_dir}"
+    assert result["missing"] == [
+        f"python {command} {flags}"
+        for command in (
+            *("train_cnn.py", "train_dnn.py", "confusion_matrix.py --model fast"),
+            *("saliency.py --model fast", "visualize_filters.py --model fast"),
+            "semi_supervised.py --validation-fraction 0.1 --labels-per-class 2",
+        )
+    ]
+    assert "homework" not in result["text"]
+    edit(args.models_dir / "fast.json", lambda it: it["arguments"].update(data="my own.csv"))
+    for path in args.figures_dir.glob("fast/*"):
+        path.unlink()
+    (missing,) = {c for c in report.main(args)["missing"] if "saliency" in c}
+    assert "--model fast --data 'my own.csv' --models-dir" in missing and "--split" not in missing
+    data.write_text("pixels\n" + pixels)
+    with pytest.raises(InputError, match="labels"):
+        report.main(replace(args, data=data))
 
 
 def test_contradictory_and_overwriting_arguments_are_refused(args, faces_csv):

@@ -1,7 +1,10 @@
 """The bonus: what unlabelled faces add to a few labelled ones."""
 
+import numpy as np
 import pandas as pd
 
+from toolbox.dataset.faces import Faces
+from toolbox.dataset.splits import rows_of_usage
 from toolbox.reporting.markdown import Missing, table
 from toolbox.reporting.records import Records, read_table
 from toolbox.semi_supervised.figures import LABELS
@@ -19,8 +22,8 @@ def section(records: Records) -> list[str | Missing]:
     """The bonus as Markdown blocks."""
     path = records.figures / "semi_supervised" / "semi_supervised.csv"
     if not path.exists():
-        quick = " --quick" if records.synthetic else ""
-        return [records.missing("learning from few labels", f"semi_supervised.py{quick}")]
+        flags = " --quick" if records.synthetic else flags_for(records.faces)
+        return [records.missing("learning from few labels", f"semi_supervised.py{flags}")]
     runs = read_table(path, NUMBERS)
     words = runs.reindex(columns=WORDS).astype(object).fillna("").map(str)
     results = summarize(pd.concat([runs[list(NUMBERS)], words], axis=1))
@@ -30,6 +33,17 @@ def section(records: Records) -> list[str | Missing]:
         records.picture(path.with_suffix(".png"), caption),
         table(HEADER, [format_row(row) for row in results.to_dict("records")]),
     ]
+
+
+def flags_for(faces: Faces | None) -> str:
+    """What data smaller than FER2013 need; None is FER2013."""
+    if faces is None:
+        return ""
+    rows = rows_of_usage(faces, "Training") if faces.usage is not None else slice(None)
+    fewest = np.bincount(faces.labels[rows], minlength=len(faces.classes)).min()
+    without_test = not len(rows_of_usage(faces, "PublicTest"))
+    flags = " --validation-fraction 0.1" if without_test else ""
+    return flags + (f" --labels-per-class {max(fewest // 4, 1)}" if fewest < 400 else "")
 
 
 def summarize(runs: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def main_cnn(runs: dict[str, Run]) -> Run | None:
 def section(records: Records) -> list[str | Missing]:
     """P1 as Markdown blocks."""
     run, blocks, rows = main_cnn(records.runs), [], []
-    if not records.synthetic:
+    if records.beside_homework:
         rows.append(homework_row("the homework", homework.CNN))
         if "homework" not in records.runs:
             blocks.append(records.missing("the homework's CNN", "train_cnn.py homework"))
@@ -117,11 +117,12 @@ def gap(run: Run) -> str:
     )
 
 
-def plot_accuracy_by_time(histories: dict[str, pd.DataFrame], synthetic: bool) -> Figure:
+def plot_accuracy_by_time(
+    histories: dict[str, pd.DataFrame], synthetic: bool, beside_homework: bool
+) -> Figure:
     """Validation accuracy of several runs by epoch and by CPU minutes; one run has linear axes.
 
-    CPU time, since some runs had more cores than others. The homework's accuracy is drawn on real
-    faces only.
+    CPU time, since some runs had more cores than others.
     """
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     note = "\nSYNTHETIC FACES, not photographs" if synthetic else ""
@@ -133,7 +134,7 @@ def plot_accuracy_by_time(histories: dict[str, pd.DataFrame], synthetic: bool) -
         for name, history in histories.items():
             x = history["epoch"] if unit == "epoch" else history["cpu_seconds"].cumsum() / 60
             axes.plot(x, 100 * history["val_accuracy"], label=plain(name))
-        if not synthetic:
+        if beside_homework:
             label = f"the homework, after {homework.CNN['epochs']} epochs"
             axes.axhline(100 * homework.CNN["validation"], color="0.4", ls=":", label=label)
         if len(histories) == 1:

@@ -15,7 +15,7 @@ def section(records: Records) -> list[str | Missing]:
     if not dnns or cnn is None:
         return [records.missing("a DNN beside a CNN", "train_dnn.py")]
     blocks, rows = [compare(cnn, dnns[0])], []
-    if not records.synthetic:
+    if records.beside_homework:
         rows.append(homework_row("the homework's CNN", homework.CNN_NO_AUGMENT))
         rows.append(homework_row("the homework's DNN", homework.DNN))
         if cnn.network != "homework":

@@ -7,13 +7,15 @@ name, so that the parts of the report need no checks of their own.
 import io
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from toolbox.dataset.faces import CLASSES
+from toolbox.dataset.faces import CLASSES, USAGES, Faces
+from toolbox.dataset.splits import rows_of_usage
 from toolbox.files import InputError
 from toolbox.reporting.markdown import Missing, picture
 
@@ -26,7 +28,10 @@ PROVENANCE = {
     "data": {"file": str, "sha256": str, "rows": int},
 }
 RUN = PROVENANCE | {
-    "arguments": {"validation_fraction": SHARE, "network?": str, "net?": str, "augment?": bool},
+    "arguments": {
+        **{"validation_fraction": SHARE, "network?": str, "net?": str, "augment?": bool},
+        "data?": str,
+    },
     **{"versions": {"tensorflow": str, "keras": str}, "classes?": [str]},
     **dict.fromkeys(("parameters", "epochs", "best_epoch"), int),
     **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), AMOUNT),
@@ -64,6 +69,7 @@ FILTERS = PROVENANCE | {
     **dict.fromkeys(("ascent_median", "best_face_median", "untrained_median"), float),
 }
 SPLITS = ("PublicTest", "validation", "Test", "PrivateTest", "all")  # the first is reported
+DEFAULT = "fast"  # the run of train_cnn.py without a name
 HISTORY = ("epoch", "accuracy", "val_accuracy", "cpu_seconds")
 SHARES = {"accuracy", "val_accuracy", "macro_f1"}  # in tables
 
@@ -110,10 +116,17 @@ class Records:
     figures: Path
     output: Path  # the report itself
     synthetic: bool
-    flags: str  # of a command that writes to these folders
+    faces: Faces | None  # that the runs should be of; None without --data
+    classes: tuple[str, ...]  # of the runs
+    flags: str  # of a command that reads these faces and writes to these folders
     runs: dict[str, Run]
     subjects: tuple[str, ...]  # folders in `figures` of the models that P3 to P5 are about
     left_out: tuple[str, ...] = ()  # runs of other classes
+
+    @property
+    def beside_homework(self) -> bool:
+        """Whether the homework's numbers are of such faces."""
+        return not self.synthetic and self.classes == CLASSES
 
     def missing(self, what: str, command: str) -> Missing:
         return Missing(what, f"python {command} {self.flags}".strip())
@@ -126,6 +139,8 @@ class Records:
 
         key: what all of them have; a record of a single picture, of the same ending, does not.
         """
+        if subject in self.left_out:
+            return []
         names = [f"{split}_{ending}.json" for split in SPLITS]
         paths = sorted((self.figures / subject).glob(f"*_{ending}*.json"))
         paths.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
@@ -135,12 +150,31 @@ class Records:
             if key in read_json(path, {})
         ]
 
-    def missing_analysis(self, what: str, script: str, subject: str) -> Missing:
-        """The call of a script for the model whose results are in the folder `subject`."""
-        shipped = subject not in self.runs and subject.endswith("-published")
-        model = f"models/published/{subject[:-10]}.keras" if shipped else subject
-        split = "" if self.synthetic else " --split PublicTest"
-        return self.missing(f"{what} of `{subject}`", f"{script} --model {model}{split}")
+    def missing_analysis(self, what: str, script: str, subject: str) -> Missing | str:
+        """The call of a script for the model whose results are in the folder `subject`.
+
+        "" for a model that is neither a run nor shipped: its file is anywhere.
+        """
+        run, shipped = self.runs.get(subject), subject.endswith("-published")
+        if run is None and not shipped and subject != DEFAULT:
+            return ""
+        model = subject if run or not shipped else f"models/published/{subject[:-10]}.keras"
+        command = f"{script} --model {shlex.quote(model)}"
+        if run and self.faces is None and run.record["arguments"].get("data"):
+            command += f" --data {shlex.quote(run.record['arguments']['data'])}"
+        split = self.split_for(run, shipped)
+        command += "" if split == "validation" else f" --split {split}"
+        return self.missing(f"{what} of `{subject}`", command)
+
+    def split_for(self, run: Run | None, shipped: bool) -> str:
+        """Rows of the data that the model can be evaluated on: PublicTest, where there is one."""
+        if self.faces is None or (run and run.record["data"]["sha256"] == self.faces.sha256):
+            public = shipped if run is None else "public_test_accuracy" in run.record["metrics"]
+            return "PublicTest" if public else "validation"
+        tests = [usage for usage in USAGES[1:] if len(rows_of_usage(self.faces, usage))]
+        if run or shipped:  # trained on other data
+            return next(iter(tests), "all")
+        return "PublicTest" if "PublicTest" in tests else "validation"
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
