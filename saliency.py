@@ -194,8 +194,8 @@ def explain_image(args: Args) -> dict:
     face = read_face(args.image)
     classifier = saved_models.open_model(args, synthetic=False)
     folder = saved_models.results_folder(classifier, args.models_dir, args.figures_dir)
-    base = f"{folder / utils.stem_of(args.image)}{classifier.settings}_saliency"
-    base += utils.changed(args, *RESULT)
+    settings = f"{classifier.settings}_saliency{utils.changed(args, *RESULT)}"
+    base = f"{folder / utils.stem_of(args.image)}{settings}"
     title = classifier.headline(f"What {classifier.name} looks at in {args.image.name}")
     net = attribution.explain(classifier, precision.choose(args.precision))
     batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)
