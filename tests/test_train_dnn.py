@@ -91,9 +91,8 @@ def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
     names = [r"$\frac{$", "a$^$"]
     figure = train_dnn.plot_comparison(dict.fromkeys(names, history), names, " ".join(names))
     files.save_figure(figure, tmp_path / "figure.png")
-    figure = p1_cnn.plot_accuracy_by_time(
-        {name: history.assign(cpu_seconds=1.0) for name in names}, synthetic=True
-    )
+    histories = {name: history.assign(cpu_seconds=1.0) for name in names}
+    figure = p1_cnn.plot_accuracy_by_time(histories, synthetic=True, beside_homework=False)
     files.save_figure(figure, tmp_path / "figure.png")
 
 
