@@ -17,7 +17,6 @@ It names the expression that a stranger would name, not what a person feels.
 """
 
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from toolbox.analysis import predictions, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
-from toolbox.files import as_text
+from toolbox.files import as_text, real_path
 from toolbox.photos import drawing, face_finder, moving, readings
 from toolbox.photos.findings import Findings, list_files
 from toolbox.photos.moving import Pace
@@ -147,7 +146,7 @@ def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bo
     more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
     model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
     settings = utils.changed(args, "every", "seconds", "smooth", "detector")
-    name = utils.stem_of(Path(os.path.realpath(first)))  # resolve() fails on a circle of links
+    name = utils.stem_of(real_path(first))
     name += f"{more}{model}{classifier.settings}{settings}"
     out = args.out or utils.output_folder(args.figures_dir, synthetic) / "predictions" / name
     if out.exists() and not out.is_dir():

@@ -39,7 +39,7 @@ def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
         if is_special(path):
             _write_to_special_file(path, write)
             return
-        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        target = real_path(path) if path.is_symlink() else path
         if target.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         _remove_leftovers(target)
@@ -100,6 +100,11 @@ def write_json(path: Path | str, record: dict) -> None:
     write_text(path, text + "\n")
 
 
+def real_path(path: Path) -> Path:
+    """Where links lead; `Path.resolve` fails on a circle of them."""
+    return Path(os.path.realpath(path))
+
+
 def as_text(path: Path) -> str:
     """A path that any file can hold: of a name that is no UTF-8, the odd bytes as \\udce9."""
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
@@ -138,9 +143,9 @@ def _fonts() -> list[str]:
 
 def refuse_overwriting(inputs: list[Path | None], outputs: list[Path]) -> None:
     """Raise InputError if one of `outputs` is a file that the run reads."""
-    read = {os.path.realpath(path) for path in inputs if path}  # it fails on no circle of links
+    read = {real_path(path) for path in inputs if path}
     for path in outputs:
-        if os.path.realpath(path) in read:
+        if real_path(path) in read:
             raise InputError(f"{path} is an input and would be overwritten; name another")
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import splits
-from toolbox.dataset.faces import USAGES, Faces
+from toolbox.dataset.faces import Faces
+from toolbox.dataset.splits import other_split
 from toolbox.files import InputError
 
 
@@ -70,12 +71,6 @@ def rows_of_split(split: str, faces: Faces, classifier: Classifier, known: Known
     if known.held_out is None:
         raise InputError(cannot_know(faces, classifier, known))
     return known.held_out
-
-
-def other_split(faces: Faces) -> str:
-    """A split that this CSV has, and that needs no record of a model."""
-    tests = [usage for usage in USAGES[1:] if len(splits.rows_of_usage(faces, usage))]
-    return tests[0] if tests else "all"
 
 
 def cannot_know(faces: Faces, classifier: Classifier, known: KnownRows) -> str:

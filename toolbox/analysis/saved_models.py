@@ -9,7 +9,6 @@ beside another model a NAME.json may say it, for example
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -88,7 +87,7 @@ def find_model(model: str, models_dir: Path, synthetic: bool) -> Path:
         return next((found for found in (*named, path) if found.exists()), meant)
     default = own / "fast.keras" if synthetic else SHIPPED
     others = [path for path in own.glob("[!.]*.keras") if path.is_file()]
-    others = [path for path in others if os.path.realpath(path) != os.path.realpath(default)]
+    others = [path for path in others if files.real_path(path) != files.real_path(default)]
     newest = max(others, key=lambda path: path.stat().st_mtime, default=None)
     told = "of synthetic faces" if synthetic else "which this project ships"
     hint = f"your newest: --model {newest.stem}" if newest else "another: --model NAME or FILE"
@@ -163,9 +162,9 @@ def unique_name(classifier: Classifier, models_dir: Path, synthetic: bool) -> st
     A model in `models_dir` is NAME, a shipped one NAME-published, and any other one, which may have
     the name of one of those, NAME with the first digits of the file's SHA-256.
     """
-    path = Path(os.path.realpath(classifier.path))  # resolve() fails on a circle of links
+    path = files.real_path(classifier.path)
     if path.suffix == ".keras":
-        if str(path.parent) == os.path.realpath(files.output_folder(models_dir, synthetic)):
+        if path.parent == files.real_path(files.output_folder(models_dir, synthetic)):
             return classifier.name
         if path.parent == SHIPPED.parent:
             return f"{classifier.name}-published"

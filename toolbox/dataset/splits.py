@@ -18,6 +18,18 @@ def rows_of_usage(faces: Faces, usage: str) -> np.ndarray:
     return np.flatnonzero(faces.usage == USAGES.index(usage))
 
 
+def training_rows(faces: Faces) -> np.ndarray:
+    """Row numbers of Usage Training, int64 (m,); all where the file has no such column."""
+    if faces.usage is None:
+        return np.arange(len(faces.images))
+    return rows_of_usage(faces, "Training")
+
+
+def other_split(faces: Faces) -> str:
+    """A split that this CSV has, and that needs no record of a model."""
+    return next((usage for usage in USAGES[1:] if len(rows_of_usage(faces, usage))), "all")
+
+
 def first_copy(images: np.ndarray) -> np.ndarray:
     """For each image the position of the first one equal to it, int64 (n,)."""
     first: dict[bytes, int] = {}
@@ -44,9 +56,7 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
         raise InputError(f"{faces.path} has one class, {faces.classes[0]}; name a CSV with two")
     if validation_fraction == 0:
         return _hold_out_publictest(faces)
-    rows = np.arange(len(faces.labels))
-    if faces.usage is not None:
-        rows = rows_of_usage(faces, "Training")
+    rows = training_rows(faces)
     group = rows[first_copy(faces.images[rows])]
     pictures = np.unique(group)
     try:

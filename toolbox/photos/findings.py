@@ -1,6 +1,5 @@
 """What goes into predict.py and what comes out: the files to read, the table of their faces."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from toolbox.dataset.image_folder import files_below
 from toolbox.dataset.pictures import PICTURES
-from toolbox.files import InputError, as_text, stem_of
+from toolbox.files import InputError, as_text, real_path, stem_of
 from toolbox.photos.readings import Reading, as_row
 from toolbox.photos.video import VIDEOS
 
@@ -24,7 +23,7 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
     """
     files = []
     for path in inputs:
-        if path.is_dir() and path.resolve() == _real(out):
+        if path.is_dir() and path.resolve() == real_path(out):
             raise InputError(f"--out {as_text(out)} is the folder to read; name another")
         if not path.is_dir() and path.name.lower().endswith(TABLES):
             raise InputError(f"{as_text(path)} is a table; read it with --data {as_text(path)}")
@@ -38,18 +37,14 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
         raise InputError(f"{named} holds no picture or video; name one, or a folder of them")
     once = {}
     for path in files:
-        once.setdefault(os.path.realpath(path), path)
+        once.setdefault(real_path(path), path)
     return list(once.values())
 
 
 def _is_made_there(file: Path, folder: Path, out: Path) -> bool:
     """Whether a file that is read in `folder` is in `out`, and that is not around the folder."""
-    out, around = _real(out), folder.resolve().parents
-    return out in _real(file).parents and out not in around
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # resolve() fails on a circle of links
+    out, around = real_path(out), folder.resolve().parents
+    return out in real_path(file).parents and out not in around
 
 
 class Findings(NamedTuple):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from toolbox.dataset.faces import Faces
-from toolbox.dataset.splits import rows_of_usage
+from toolbox.dataset.splits import rows_of_usage, training_rows
+from toolbox.reporting.checked_files import read_table
 from toolbox.reporting.markdown import Missing, table
-from toolbox.reporting.records import Records, read_table
+from toolbox.reporting.records import Records
 from toolbox.semi_supervised.figures import LABELS
 
 NUMBERS = ("labels_per_class", "seed", "width", "updates", "accuracy", "macro_f1", "minutes")
@@ -39,8 +40,8 @@ def flags_for(faces: Faces | None) -> str:
     """What data smaller than FER2013 need; None is FER2013."""
     if faces is None:
         return ""
-    rows = rows_of_usage(faces, "Training") if faces.usage is not None else slice(None)
-    fewest = np.bincount(faces.labels[rows], minlength=len(faces.classes)).min()
+    labels = faces.labels[training_rows(faces)]
+    fewest = np.bincount(labels, minlength=len(faces.classes)).min()
     without_test = not len(rows_of_usage(faces, "PublicTest"))
     flags = " --validation-fraction 0.1" if without_test else ""
     return flags + (f" --labels-per-class {max(fewest // 4, 1)}" if fewest < 400 else "")

@@ -2,8 +2,9 @@
 
 from toolbox.dataset.faces import CLASSES
 from toolbox.reporting import homework
+from toolbox.reporting.checked_files import read_table
 from toolbox.reporting.markdown import Missing, bullets, percent, table
-from toolbox.reporting.records import CONFUSION, Records, read_table
+from toolbox.reporting.records import CONFUSION, Records
 
 MEASURES = ("precision", "recall", "f1-score")
 

@@ -3,8 +3,9 @@
 import pandas as pd
 
 from toolbox.dataset.faces import SIDE
+from toolbox.reporting.checked_files import read_table
 from toolbox.reporting.markdown import Missing, bullets, percent, table
-from toolbox.reporting.records import SALIENCY, Records, read_table
+from toolbox.reporting.records import SALIENCY, Records
 
 THIRDS = ("upper third of the image", "middle third", "lower third")
 

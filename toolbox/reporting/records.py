@@ -4,9 +4,6 @@ What is absent is None or not in the dictionary. What is damaged raises InputErr
 name, so that the parts of the report need no checks of their own.
 """
 
-import io
-import json
-import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +11,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from toolbox.dataset.faces import CLASSES, USAGES, Faces
-from toolbox.dataset.splits import rows_of_usage
-from toolbox.files import InputError
+from toolbox.dataset.faces import CLASSES, Faces
+from toolbox.dataset.splits import other_split, rows_of_usage
+from toolbox.reporting.checked_files import AMOUNT, SHARE, read_json, read_table, read_text
 from toolbox.reporting.markdown import Missing, picture
 
-# The shapes of what is read: a type, {key: shape}, [shape] for a list, [shape, shape] for one of
-# two, or (shape,) for a dictionary of any keys. A key that ends in "?" may be absent or null.
-# `float` is any finite number, `int` a count, and a slice holds the least and the greatest number.
-SHARE, AMOUNT = slice(0, 1.0001), slice(0, 1e15)  # sums of floats may be a little above 1
 PROVENANCE = {
     **{"command": str, "machine": str, "arguments": dict},
     "data": {"file": str, "sha256": str, "rows": int},
@@ -71,7 +64,6 @@ FILTERS = PROVENANCE | {
 SPLITS = ("PublicTest", "validation", "Test", "PrivateTest", "all")  # the first is reported
 DEFAULT = "fast"  # the run of train_cnn.py without a name
 HISTORY = ("epoch", "accuracy", "val_accuracy", "cpu_seconds")
-SHARES = {"accuracy", "val_accuracy", "macro_f1"}  # in tables
 
 
 class Run(NamedTuple):
@@ -171,10 +163,9 @@ class Records:
         if self.faces is None or (run and run.record["data"]["sha256"] == self.faces.sha256):
             public = shipped if run is None else "public_test_accuracy" in run.record["metrics"]
             return "PublicTest" if public else "validation"
-        tests = [usage for usage in USAGES[1:] if len(rows_of_usage(self.faces, usage))]
         if run or shipped:  # trained on other data
-            return next(iter(tests), "all")
-        return "PublicTest" if "PublicTest" in tests else "validation"
+            return other_split(self.faces)
+        return "PublicTest" if len(rows_of_usage(self.faces, "PublicTest")) else "validation"
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
@@ -187,77 +178,3 @@ def read_runs(folder: Path) -> dict[str, Run]:
             runs[path.stem] = Run(path.stem, *read)
             read_json(record, CNN if runs[path.stem].network else {})
     return runs
-
-
-def read_text(path: Path) -> str:
-    """Raises InputError for what is no file of text in UTF-8."""
-    if not path.is_file():  # a pipe would wait forever
-        raise InputError(f"{path} is no regular file; move it away")
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except ValueError as error:
-        raise damaged(path, error) from None
-
-
-def read_json(path: Path, shape: dict) -> dict:
-    """The record at `path`. Raises InputError if it is damaged or does not have this shape."""
-    text = read_text(path)
-    try:
-        record = json.loads(text)
-        check(record, shape, "it")
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, error) from None
-    return record
-
-
-def read_table(path: Path, numbers: tuple[str, ...] = (), rows: int = 0) -> pd.DataFrame:
-    """The CSV at `path`; `numbers`, or without them all, are columns of finite numbers from 0 on.
-
-    rows: their number, if that is fixed.
-
-    Raises InputError if it is damaged.
-    """
-    text = read_text(path)
-    try:
-        table = pd.read_csv(io.StringIO(text))
-        columns = list(numbers or table.columns)
-        table = table.astype(dict.fromkeys(columns, float))
-        if table.empty or not table[columns].map(math.isfinite).all(axis=None):
-            raise ValueError("a number is missing")
-        shares = table[[name for name in columns if name in SHARES]]
-        if (table[columns] < 0).any(axis=None) or (shares > SHARE.stop).any(axis=None):
-            raise ValueError("a number is negative, or a share above 1")
-        if len(table) != (rows or len(table)):
-            raise ValueError(f"{len(table)} rows instead of {rows}")
-    except (ValueError, LookupError, TypeError, OverflowError) as error:
-        raise damaged(path, error) from None
-    return table
-
-
-def check(value, shape, where: str) -> None:
-    """Raise ValueError, which names the place, unless `value` has this shape."""
-    if isinstance(shape, dict):
-        check(value, dict, where)
-        for key, inner in shape.items():
-            name = key.removesuffix("?")
-            if value.get(name) is not None or name == key:
-                check(value.get(name), inner, name)
-    elif isinstance(shape, (list, tuple)):
-        check(value, {list: list, tuple: dict}[type(shape)], where)
-        if len(shape) > 1 and len(value) != len(shape):
-            raise ValueError(f"{where} has {len(value)} parts")
-        for part in value if isinstance(shape, list) else value.values():
-            check(part, shape[0], f"a part of {where}")
-    elif shape in (int, float) or isinstance(shape, slice):
-        kind = int if shape is int else int | float
-        limits = slice(-1e15, 1e15) if shape is float else AMOUNT if shape is int else shape
-        is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_number or not limits.start <= value <= limits.stop:  # NaN is in no range
-            raise ValueError(f"{where} is {value!r:.40}")
-    elif not isinstance(value, shape):
-        raise ValueError(f"{where} is {value!r:.40}")
-
-
-def damaged(path: Path, error: Exception) -> InputError:
-    """One line about a file that is not what it should be."""
-    return InputError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); move it away")
