@@ -26,7 +26,7 @@ from toolbox.reporting import (
     p5_filters,
 )
 from toolbox.reporting.markdown import Missing
-from toolbox.reporting.records import DEFAULT, Records, Run, read_runs
+from toolbox.reporting.records import DEFAULT, Records, Run, free_name, read_runs
 from utils import InputError
 
 ANALYZED = ("confusion", "saliency", "filters")  # in the names of records
@@ -67,7 +67,10 @@ def open_records(args: Args, synthetic: bool, faces: utils.Faces | None = None) 
     others = tuple(name for name, run in runs.items() if run.classes != classes)
     runs = {name: run for name, run in runs.items() if name not in others}
     output = args.output or (utils.ROOT if args.published else figures) / "REPORT.md"
-    subjects = find_subjects(figures, runs, args.published)
+    if args.published:
+        subjects = (cnn.name if cnn else DEFAULT, "compact")
+    else:
+        subjects = find_subjects(figures, runs, others) or (free_name(DEFAULT, others, classes),)
     expected = synthetic, faces, classes, flags_of(args)
     return Records(models, figures, output, *expected, runs, subjects, others)
 
@@ -83,16 +86,14 @@ def flags_of(args: Args) -> str:
     return shlex.join(flags)
 
 
-def find_subjects(figures: Path, runs: dict[str, Run], published: bool) -> tuple[str, ...]:
-    """Names of the models that P3 to P5 are about: that of P1 and the shipped one, or whichever
-    have been analyzed, one's own runs first.
+def find_subjects(figures: Path, runs: dict[str, Run], others: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the models that P3 to P5 are about: whichever have been analyzed, one's own runs
+    first, else that of P1. others: runs that have no part in it.
     """
-    cnn = p1_cnn.main_cnn(runs)
-    default = cnn.name if cnn else DEFAULT
-    if published:
-        return (default, "compact")
     folders = {path.parent.name for kind in ANALYZED for path in figures.glob(f"*/*_{kind}*.json")}
-    return tuple(sorted(folders, key=lambda name: (name not in runs, name))) or (default,)
+    cnn = p1_cnn.main_cnn(runs)
+    analyzed = sorted(folders.difference(others), key=lambda name: (name not in runs, name))
+    return tuple(analyzed) or ((cnn.name,) if cnn else ())
 
 
 def write_accuracy_by_time(records: Records) -> None:

@@ -6,7 +6,7 @@ from toolbox.files import plain
 from toolbox.late import PALETTE, Figure, Late, ticker
 from toolbox.reporting import homework
 from toolbox.reporting.markdown import Missing, bullets, percent, table
-from toolbox.reporting.records import Records, Run
+from toolbox.reporting.records import DEFAULT, Records, Run
 
 cycler = Late("cycler", "cycler")
 FIRST = ("homework", "homework_no_augment", "fast")  # the first of these is described
@@ -34,7 +34,7 @@ def section(records: Records) -> list[str | Missing]:
         if "homework" not in records.runs:
             blocks.append(records.missing("the homework's CNN", "train_cnn.py homework"))
     if run is None:
-        return [*blocks, records.missing("a CNN", "train_cnn.py")]
+        return [*blocks, records.missing_run("a CNN", "train_cnn.py", DEFAULT)]
     cnns = [run, *(it for it in records.runs.values() if it.network and it is not run)]
     notes = [
         f"`{it.name}` holds out PublicTest: its two columns are the same faces, on which its best "

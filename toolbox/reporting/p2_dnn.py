@@ -13,7 +13,7 @@ def section(records: Records) -> list[str | Missing]:
     cnn = records.runs.get("homework_no_augment") or main_cnn(records.runs)
     dnns = [run for run in records.runs.values() if not run.network]
     if not dnns or cnn is None:
-        return [records.missing("a DNN beside a CNN", "train_dnn.py")]
+        return [records.missing_run("a DNN beside a CNN", "train_dnn.py", "dnn")]
     blocks, rows = [compare(cnn, dnns[0])], []
     if records.beside_homework:
         rows.append(homework_row("the homework's CNN", homework.CNN_NO_AUGMENT))

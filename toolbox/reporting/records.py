@@ -5,6 +5,7 @@ name, so that the parts of the report need no checks of their own.
 """
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +124,11 @@ class Records:
     def missing(self, what: str, command: str) -> Missing:
         return Missing(what, f"python {command} {self.flags}".strip())
 
+    def missing_run(self, what: str, script: str, name: str) -> Missing:
+        """The call of a training script that without --name trains the run `name`."""
+        free = free_name(name, self.left_out, self.classes)
+        return self.missing(what, script if free == name else f"{script} --name {free}")
+
     def picture(self, path: Path, caption: str) -> str:
         return picture(path, caption, self.output.parent)
 
@@ -148,7 +154,8 @@ class Records:
         "" for a model that is neither a run nor shipped: its file is anywhere.
         """
         run, shipped = self.runs.get(subject), subject.endswith("-published")
-        if run is None and not shipped and subject != DEFAULT:
+        default = free_name(DEFAULT, self.left_out, self.classes)
+        if run is None and not shipped and subject != default:
             return ""
         model = subject if run or not shipped else f"models/published/{subject[:-10]}.keras"
         command = f"{script} --model {shlex.quote(model)}"
@@ -166,6 +173,11 @@ class Records:
         if run or shipped:  # trained on other data
             return other_split(self.faces)
         return "PublicTest" if len(rows_of_usage(self.faces, "PublicTest")) else "validation"
+
+
+def free_name(name: str, left_out: Collection[str], classes: Collection[str]) -> str:
+    """`name`, or another one if that is a run of other classes, which must not be overwritten."""
+    return f"{name}_{len(classes)}_classes" if name in left_out else name
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
