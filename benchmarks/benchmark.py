@@ -10,15 +10,9 @@ README.md beside this file says what is measured and how to read it.
 
 import functools
 import json
-import multiprocessing
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,8 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # last, so that `import saliency` finds PAIR's package, not our script
 
 import utils  # noqa: E402
-from benchmarks import contenders  # noqa: E402
-from benchmarks.contenders import FAST, HOMEWORK  # noqa: E402
+from benchmarks import explainers, trainers  # noqa: E402
+from benchmarks.timing import Times, apart, measure, stopwatch, time_process  # noqa: E402
+from benchmarks.trainers import FAST, HOMEWORK  # noqa: E402
 from toolbox.dataset import cache, fer2013_csv  # noqa: E402
 
 OPERATIONS = 0.39e12  # to train on 1,000 images: 65 M multiply-adds of the homework CNN, six-fold
@@ -40,6 +35,11 @@ PRODUCT = "matrix product"
 PANDAS, AGAIN = "CSV: pandas.read_csv alone", "CSV, again (from the cache): ours"
 IMPORT, HELP = "start-up: import keras", "start-up: saliency.py --help"
 BARE, MATRIX = "predict: bare script, no CSV", "predict: confusion_matrix.py"
+BARE_SCRIPT = """
+import sys, keras, numpy as np
+model, images = keras.saving.load_model(sys.argv[1], compile=False), np.load(sys.argv[2])
+print(model.predict(images, batch_size=256, verbose=0).argmax(axis=1))
+"""
 TITLES = {
     "processes": "whole processes, seconds",
     "csv": "CSV, seconds",
@@ -60,14 +60,12 @@ RATIOS = (  # table, ours, peer
     ("processes", HELP, IMPORT),
     ("processes", MATRIX, BARE),
     ("csv", AGAIN, PANDAS),
-    ("saliency", contenders.OUR_GRADIENT, contenders.FORWARD),
-    ("saliency", contenders.OUR_GRADIENT, contenders.KERAS_VIS),
-    ("saliency", contenders.OUR_GRADIENT, contenders.PAIR),
-    ("filters", contenders.CLIMB, contenders.VIS_CLIMB),
-    ("filters", contenders.CLIMB, contenders.EAGER),
+    ("saliency", explainers.OUR_GRADIENT, explainers.FORWARD),
+    ("saliency", explainers.OUR_GRADIENT, explainers.KERAS_VIS),
+    ("saliency", explainers.OUR_GRADIENT, explainers.PAIR),
+    ("filters", explainers.CLIMB, explainers.VIS_CLIMB),
+    ("filters", explainers.CLIMB, explainers.EAGER),
 )
-
-Times = tuple[float, float]  # wall and CPU seconds
 
 
 @dataclass
@@ -86,39 +84,11 @@ class Args:
     """file to write"""
 
 
-def stopwatch(work: Callable[[], object]) -> Times:
-    """Wall and CPU seconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def measure(works: dict[str, Callable[[], Times]], rounds: int) -> pd.DataFrame:
-    """Median wall and CPU seconds of each, measured in turn so that drift hits all alike; and the
-    ratios to the first.
-    """
-    times = [(name, *works[name]()) for _ in range(rounds) for name in works]
-    table = pd.DataFrame(times, columns=["name", "wall", "cpu"])
-    table = table.groupby("name", sort=False).median()
-    for unit in ("wall", "cpu"):
-        table[f"{unit} ratio"] = table[unit] / table[unit].iloc[0]
-    return table
-
-
-def time_process(*line: str) -> Times:
-    """Wall and CPU seconds of a Python process."""
-    before = os.times()
-    subprocess.run([sys.executable, *line], cwd=ROOT, capture_output=True, check=True)
-    after = os.times()
-    cpu = sum(after[2:4]) - sum(before[2:4])  # of children that have ended
-    return after.elapsed - before.elapsed, cpu
-
-
 def time_processes(args: Args) -> pd.DataFrame:
     """Whole commands. The bare script has the faces that are evaluated, a tenth, as arrays; ours
     finds them in the CSV's cache.
     """
-    images, labels = contenders.noise(args.rows, args.seed)
+    images, labels = trainers.noise(args.rows, args.seed)
     usage = (np.arange(args.rows) % 10 == 0).astype(int)
     model = ROOT / "models" / "published" / "compact.keras"
     with tempfile.TemporaryDirectory() as name:
@@ -130,22 +100,16 @@ def time_processes(args: Args) -> pd.DataFrame:
         lines = {
             IMPORT: ["-c", "import keras"],
             HELP: ["saliency.py", "--help"],
-            BARE: ["-c", contenders.BARE, str(model), str(folder / "faces.npy")],
+            BARE: ["-c", BARE_SCRIPT, str(model), str(folder / "faces.npy")],
             MATRIX: ["confusion_matrix.py", "--split", "PublicTest", *flags],
         }
         works = {n: functools.partial(time_process, *line) for n, line in lines.items()}
         return measure(works, args.rounds)
 
 
-def apart(function: Callable, *arguments):
-    """The result of a call in a new process: the idle threads of one framework slow another."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def time_csv(args: Args) -> pd.DataFrame:
     """Loading, parse and cache, of a CSV that is written for the purpose."""
-    images, labels = contenders.noise(args.rows, args.seed)
+    images, labels = trainers.noise(args.rows, args.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "faces.csv"
         fer2013_csv.write_csv(path, images, labels, np.zeros_like(labels))
@@ -172,9 +136,9 @@ def time_passes(kind: str, steps: int, seed: int) -> Times:
     octave, from `steps` batches on: together they wait as long as passes of any length do in the
     mean, on a machine of whatever speed.
     """
-    counts = [round(steps * 2 ** (part / 4)) * contenders.BATCH for part in range(4)]
-    train = contenders.TRAINERS[kind](*contenders.noise(max(*counts, 2 * contenders.BATCH), seed))
-    train(2 * contenders.BATCH)
+    counts = [round(steps * 2 ** (part / 4)) * trainers.BATCH for part in range(4)]
+    train = trainers.TRAINERS[kind](*trainers.noise(max(*counts, 2 * trainers.BATCH), seed))
+    train(2 * trainers.BATCH)
     times = [stopwatch(functools.partial(train, count)) for count in counts]
     return tuple(sum(seconds) * 1000 / sum(counts) for seconds in zip(*times, strict=True))
 
@@ -183,25 +147,17 @@ def time_training(args: Args) -> pd.DataFrame:
     """Training by each contender, in turn, each time in a new process."""
     works = {
         kind: functools.partial(apart, time_passes, kind, args.steps, args.seed)
-        for kind in contenders.TRAINERS
+        for kind in trainers.TRAINERS
     }
     return measure(works, args.rounds)
 
 
 def time_product(size: int, times: int = 8) -> Times:
     """Seconds per 1e12 operations of matrix products."""
-    multiply = contenders.multiplier(size)
+    multiply = trainers.multiplier(size)
     multiply()
     seconds = stopwatch(lambda: [multiply() for _ in range(times)])
     return tuple(its * 1e12 / (times * 2 * size**3) for its in seconds)
-
-
-def time_maps(kind: str, count: int, seed: int) -> tuple[Times, np.ndarray]:
-    """Seconds per 1,000 maps, after one call to trace and warm up; and some of the maps."""
-    make, _ = contenders.MAPPERS[kind]
-    work = make(*contenders.noise(count, seed))
-    maps = work()
-    return tuple(seconds * 1000 / count for seconds in stopwatch(work)), maps[:8]
 
 
 def time_saliency(args: Args) -> pd.DataFrame:
@@ -212,28 +168,23 @@ def time_saliency(args: Args) -> pd.DataFrame:
     maps = {}
 
     def run(kind: str, count: int) -> Times:
-        times, maps[kind] = apart(time_maps, kind, max(round(args.faces * count), 8), args.seed)
+        times, maps[kind] = apart(
+            explainers.time_maps, kind, max(round(args.faces * count), 8), args.seed
+        )
         return times
 
-    counts = {kind: count for kind, (_, count) in contenders.MAPPERS.items()}
+    counts = {kind: count for kind, (_, count) in explainers.MAPPERS.items()}
     table = measure(
         {kind: functools.partial(run, kind, count) for kind, count in counts.items()}, args.rounds
     )
-    ours, pair = maps[contenders.OUR_GRADIENT], maps[contenders.PAIR]
+    ours, pair = maps[explainers.OUR_GRADIENT], maps[explainers.PAIR]
     np.testing.assert_allclose(pair, ours, rtol=1e-3, atol=1e-3 * np.abs(ours).max())
     sizes = np.abs(ours) - np.abs(ours).min(axis=(1, 2), keepdims=True)
     sizes, vis = (
-        m / m.max(axis=(1, 2), keepdims=True) for m in (sizes, maps[contenders.KERAS_VIS])
+        m / m.max(axis=(1, 2), keepdims=True) for m in (sizes, maps[explainers.KERAS_VIS])
     )
     np.testing.assert_allclose(vis, sizes, atol=1e-3)
     return table
-
-
-def time_climb(kind: str, steps: int) -> Times:
-    """Seconds per step for 64 filters, from the difference of two runs: tracing takes no part."""
-    make, filters = contenders.CLIMBERS[kind]
-    one, two = (stopwatch(make(filters, count)) for count in (steps, 3 * steps))
-    return tuple((b - a) / (2 * steps) * 64 / filters for a, b in zip(one, two, strict=True))
 
 
 def summarize(results: dict[str, dict[str, dict]]) -> dict:
@@ -266,7 +217,8 @@ def main(args: Args) -> dict:
     """Measure, print the tables and what to quote, and write the record."""
     product = {PRODUCT: functools.partial(apart, time_product, 2048)}
     climbs = {
-        kind: functools.partial(apart, time_climb, kind, args.steps) for kind in contenders.CLIMBERS
+        kind: functools.partial(apart, explainers.time_climb, kind, args.steps)
+        for kind in explainers.CLIMBERS
     }
     parts = {
         "processes": lambda: time_processes(args),

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import train_cnn
-from benchmarks import benchmark, contenders
+from benchmarks import benchmark, explainers, timing, trainers
 from toolbox.engine import keras
 from toolbox.training.batch_norm import FusedBatchNormalization
 
 
 def test_a_copy_with_plain_batch_norm_differs_in_that_alone():
     model = train_cnn.compiled(train_cnn.RECIPES["fast"], steps_per_epoch=1)
-    copy = contenders.with_plain_batch_norm(model)
+    copy = trainers.in_plain_keras(model)
     fused = [isinstance(layer, FusedBatchNormalization) for layer in model.layers]
     plain = [type(layer) is keras.layers.BatchNormalization for layer in copy.layers]
     assert fused == plain and sum(fused) == 8
@@ -20,37 +20,48 @@ def test_a_copy_with_plain_batch_norm_differs_in_that_alone():
     assert not any(isinstance(layer, FusedBatchNormalization) for layer in copy.layers)
 
 
+def test_peers_train_the_homework_cnn_of_kerass_own_layers(monkeypatch):
+    """They had our faster ones, and our optimizer, and so were no peers."""
+    made = []
+    monkeypatch.setattr(keras.Model, "fit", lambda model, *args, **settings: made.append(model))
+    trainers.train_by_fit(*trainers.noise(2, 0), generator=False)(2)
+    kinds = {type(part) for part in (*made[0].layers, made[0].optimizer)}
+    assert {keras.layers.PReLU, keras.optimizers.Adadelta} <= kinds
+    assert made[0].count_params() == trainers.HOMEWORK_PARAMETERS
+    assert all(kind.__module__.startswith("keras.") for kind in kinds)
+
+
 def test_ours_train():
-    images, labels = contenders.noise(contenders.BATCH, 0)
-    contenders.train_ours(images, labels, recipe="fast")(contenders.BATCH)
+    images, labels = trainers.noise(trainers.BATCH, 0)
+    trainers.train_ours(images, labels, recipe="fast")(trainers.BATCH)
 
 
 def test_the_torch_net_is_the_homeworks():
     pytest.importorskip("torch")
-    contenders.train_by_torch(*contenders.noise(2, 0))  # raises for other numbers of parameters
+    trainers.train_by_torch(*trainers.noise(2, 0))  # raises for other numbers of parameters
 
 
 def test_ours_make_maps():
-    images, labels = contenders.noise(8, 0)
-    assert contenders.map_ours(images, labels, "gradient")().shape == images.shape
-    assert contenders.map_ours(images, labels, "forward")().shape == (8, 7)
+    images, labels = trainers.noise(8, 0)
+    assert explainers.map_ours(images, labels, "gradient")().shape == images.shape
+    assert explainers.map_ours(images, labels, "forward")().shape == (8, 7)
 
 
 def test_ours_and_the_eager_loop_climb_for_the_same_layer():
-    assert contenders.untrained_compact().model.count_params() == 1_097_329
-    assert contenders.deepest_layer().output.shape == (None, 6, 6, 192)
-    contenders.climb_ours(1, 1)()
-    contenders.climb_eagerly(1, 1)()
+    assert explainers.untrained_compact().model.count_params() == 1_097_329
+    assert explainers.deepest_layer().output.shape == (None, 6, 6, 192)
+    explainers.climb_ours(1, 1)()
+    explainers.climb_eagerly(1, 1)()
 
 
 def test_what_is_quoted_is_measured():
     kinds = {
         "processes": [benchmark.IMPORT, benchmark.HELP, benchmark.BARE, benchmark.MATRIX],
         "csv": [benchmark.PANDAS, benchmark.AGAIN],
-        "training": contenders.TRAINERS,
+        "training": trainers.TRAINERS,
         "product": [benchmark.PRODUCT],
-        "saliency": contenders.MAPPERS,
-        "filters": contenders.CLIMBERS,
+        "saliency": explainers.MAPPERS,
+        "filters": explainers.CLIMBERS,
     }
     results = {
         part: {name: {"wall": i + 1.0, "cpu": 2.0} for i, name in enumerate(names)}
@@ -68,6 +79,6 @@ def test_medians_and_ratios():
     """By hand: `b` takes 2, 9 and 4 seconds, `a` always 2."""
     seconds = {"a": iter((2.0, 2.0, 2.0)), "b": iter((2.0, 9.0, 4.0))}
     works = {name: lambda its=its: (next(its), 1.0) for name, its in seconds.items()}
-    table = benchmark.measure(works, 3)
+    table = timing.measure(works, 3)
     assert table["wall"].to_dict() == {"a": 2.0, "b": 4.0}
     assert np.allclose(table["wall ratio"], [1, 2]) and np.allclose(table["cpu ratio"], 1)
