@@ -52,6 +52,15 @@ def test_a_missing_backend_ends_in_one_line():
     assert done.stderr.count("\n") == 1
 
 
+def test_tensorflow_that_does_not_fit_into_memory_is_no_damaged_model(tmp_path):
+    """So it ends under `ulimit -v`, and the sound model was called damaged."""
+    why = "tensorflow.so: failed to map segment from shared object"
+    (tmp_path / "tensorflow.py").write_text(f"raise ImportError({why!r})")
+    load = "from toolbox.analysis import saved_models as s; s.load_classifier(s.SHIPPED)"
+    done = run(load, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, f"error: TensorFlow cannot be loaded: {why}\n")
+
+
 def test_closed_standard_error_is_no_obstacle():
     assert run(f"import os; os.close(2)\n{FIRST_STEP}").stdout.endswith("ran\n")
 

@@ -66,7 +66,7 @@ def lines_about_gpus(log: str) -> list[str]:
 
 @functools.cache
 def _start() -> None:
-    """Import both. Ends the process in one line if KERAS_BACKEND cannot be had."""
+    """Import both. Ends the process in one line if they cannot be had."""
     if not has_nvidia_gpu():  # what is left to say, such as which kernel is not used, helps nobody
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _stderr_held_back() as log:
@@ -76,9 +76,9 @@ def _start() -> None:
             unused_gpu = not tensorflow.config.list_physical_devices("GPU") and has_nvidia_gpu()
             importlib.import_module("keras")
         except (ImportError, ValueError) as error:
-            if "KERAS_BACKEND" not in os.environ:
-                raise
-            sys.exit(f"error: KERAS_BACKEND={os.environ['KERAS_BACKEND']}: {error}")
+            backend = os.environ.get("KERAS_BACKEND")
+            what = f"KERAS_BACKEND={backend}" if backend else "TensorFlow cannot be loaded"
+            sys.exit(f"error: {what}: {error}")
         log.seek(0)
         told = lines_about_gpus(log.read().decode("utf-8", "replace")) if unused_gpu else []
     if told:
