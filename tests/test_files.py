@@ -17,6 +17,7 @@ from toolbox.files import (
     plain,
     refuse_overwriting,
     save_figure,
+    stem_of,
     write_json,
     write_text,
 )
@@ -128,3 +129,11 @@ def test_any_name_can_be_in_a_figure(name, tmp_path, recwarn):
 def test_all_figures_have_one_palette():
     [line] = late.Figure().add_subplot().plot([0, 1])
     assert line.get_color() == late.PALETTE[0]
+
+
+def test_stems_of_long_names_differ_and_leave_room():
+    """Of two names that began alike the second overwrote what was made of the first."""
+    long = ["\u611f" * 80 + end for end in ("a", "b")]
+    stems = [stem_of(Path(f"x/{name}.jpg")) for name in (*long, "short")]
+    assert len(set(stems)) == 3 and stems[2] == "short"
+    assert all(len(stem.encode()) <= 150 and stem.startswith("\u611f" * 46) for stem in stems[:2])

@@ -16,6 +16,7 @@ from pathlib import Path
 from toolbox.late import Figure, Late
 
 matplotlib = Late("matplotlib")
+LONGEST_STEM = 150  # bytes
 # Names of fonts with the letters of China, Japan or Korea.
 OTHER_LETTERS = r"CJK|Hei\b|YaHei|PingFang|Hiragino|Gothic|Arial Unicode"
 
@@ -111,8 +112,14 @@ def as_text(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Its name without the ending, cut so that longer names, of at most 255 bytes, can begin so."""
-    return as_text(Path(path.stem)).encode()[:150].decode(errors="ignore")
+    """Its name without the ending, such that longer names, of at most 255 bytes, can begin so.
+
+    Of long ones it is the beginning and, so that no two are the same, a hash of the whole.
+    """
+    stem = as_text(Path(path.stem)).encode()
+    if len(stem) > LONGEST_STEM:
+        stem = stem[: LONGEST_STEM - 9] + b"-" + hashlib.sha256(stem).hexdigest()[:8].encode()
+    return stem.decode(errors="ignore")
 
 
 def plain(name: str) -> str:
