@@ -41,16 +41,12 @@ class Args:
     """what to train on: the labels, or the CSV's columns of votes, as of FER+"""
 
     # model
-    network: Literal["residual", "homework"] = "residual"
-    """the network, and with it the optimizer: SGD with one cycle, or the homework's Adadelta"""
+    network: Literal["residual", "vgg", "homework"] = "residual"
+    """the network; the homework's comes with its optimizer, Adadelta, the others with SGD"""
     width: int = 24
-    """residual: channels of the first stage; they double twice"""
-    stem: Literal["strided", "whitening"] = "whitening"
-    """residual: first convolution, trained with stride 2, or fixed to whiten patches of faces"""
-    squeeze: bool = False
-    """residual: squeeze-and-excitation in each block"""
+    """residual, vgg: channels of the first stage; they double at each later one"""
     dropout: float = 0.0
-    """of the pooled features (residual), or after the two dense layers (homework)"""
+    """vgg, homework: after the dense layers"""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """to compute in; auto is bfloat16 where the processor is fast at it and the network wide"""
 
@@ -61,12 +57,16 @@ class Args:
     """epochs without a better validation accuracy before training stops"""
     batch_size: int = 128
     """faces per step"""
+    keep: Literal["best", "last"] = "best"
+    """weights of the epoch that is best on the held-out images, or of the last one"""
     learning_rate: float = 0.1
     """peak of the one cycle, or Adadelta's constant"""
+    warmup: float = 0.25
+    """residual, vgg: fraction of all steps in which the learning rate climbs; then it falls to 0"""
     label_smoothing: float = 0.1
     """fraction of each target that is spread over all classes"""
     weight_decay: float = 5e-4
-    """residual: per step, times the learning rate"""
+    """residual, vgg: per step, times the learning rate; of kernels alone"""
     distribute: bool = False
     """share each step among all GPUs, or on KERAS_BACKEND=jax all processes: docs/devices.md"""
 
@@ -101,14 +101,14 @@ class Args:
 RECIPES = {
     "fast": Args(),
     "compact": Args(
-        name="compact", validation_fraction=0.0, targets="majority", network="residual", width=48,
-        stem="strided", squeeze=True, dropout=0.2, precision="auto", epochs=60, patience=100,
-        batch_size=128, learning_rate=0.1, label_smoothing=0.1, weight_decay=5e-4, augment=True,
+        name="compact", validation_fraction=0.0, targets="majority", network="vgg", width=32,
+        dropout=0.3, precision="auto", epochs=150, patience=100, batch_size=128, keep="last",
+        learning_rate=0.1, warmup=0.033, label_smoothing=0.1, weight_decay=2e-3, augment=True,
         shift=0.1, rotation=15.0, zoom=0.15, flip=True, erase=0.35,
     ),
     "homework": Args(  # which does not state its dropout; 0.5 was the custom
         name="homework", validation_fraction=0.1, targets="majority", network="homework",
-        dropout=0.5, precision="auto", epochs=1500, patience=100, batch_size=128,
+        dropout=0.5, precision="auto", epochs=1500, patience=100, batch_size=128, keep="best",
         learning_rate=0.1, label_smoothing=0.0, weight_decay=0.0, augment=True, shift=0.5,
         rotation=40.0, zoom=0.2, flip=True, erase=0.0,
     ),
@@ -148,22 +148,9 @@ def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
 
-def squeeze_and_excite(x, channels: int, stage: int):
-    """Weigh the channels by what they are in the mean of all places."""
-    weights = layers.GlobalAveragePooling2D(name=f"squeeze_{stage}")(x)
-    weights = layers.Dense(max(channels // 8, 1), "relu", name=f"excite_{stage}a")(weights)
-    weights = layers.Dense(channels, "sigmoid", name=f"excite_{stage}b")(weights)
-    weights = layers.Reshape((1, 1, channels), name=f"weights_{stage}")(weights)
-    return layers.Multiply(name=f"scale_{stage}")([x, weights])
-
-
-def build_residual_cnn(
-    width: int, squeeze: bool = False, dropout: float = 0.0, *, stem: str, classes: int = 7
-) -> keras.Model:
-    """Halve the image, then a residual block at each of three sizes; global pooling.
-
-    After K. He et al., "Deep residual learning" (2015), and with `squeeze` J. Hu et al.,
-    "Squeeze-and-excitation networks" (2017). `stem` is "strided", or "whitening", which is fixed.
+def build_residual_cnn(width: int, stem: str = "whitening", classes: int = 7) -> keras.Model:
+    """Halve the image, then a block of K. He et al., "Deep residual learning" (2015), at each of
+    three sizes. `stem` is "strided", or "whitening", whose weights are to be `whitening_filters`.
     """
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
@@ -180,24 +167,43 @@ def build_residual_cnn(
             x = layers.ReLU(name=f"relu_{stage}")(convolution(x, channels, f"{stage}"))
         y = layers.ReLU(name=f"relu_{stage}a")(convolution(x, channels, f"{stage}a"))
         y = convolution(y, channels, f"{stage}b")
-        y = squeeze_and_excite(y, channels, stage) if squeeze else y
         x = layers.ReLU(name=f"relu_{stage}b")(layers.Add(name=f"add_{stage}")([x, y]))
     x = layers.GlobalAveragePooling2D(name="global_pooling")(x)
-    x = layers.Dropout(dropout, name="dropout")(x) if dropout else x
     x = layers.Dense(classes, name="logits", dtype="float32")(x)
     return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="residual")
 
 
+def build_vgg(width: int, dropout: float, classes: int = 7) -> keras.Model:
+    """Two convolutions at each of four sizes, and a dense layer; after each size half the dropout.
+
+    After K. Simonyan and A. Zisserman, "Very deep convolutional networks" (2014); C. Pramerdorfer
+    and M. Kampel (2016) found such a small one to do well on FER2013.
+    """
+    faces = keras.Input((48, 48, 1), name="faces")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
+    for stage in (1, 2, 3, 4):
+        for part in (f"{stage}a", f"{stage}b"):
+            x = layers.ReLU(name=f"relu_{part}")(convolution(x, width * 2 ** (stage - 1), part))
+        x = layers.MaxPooling2D(name=f"pool_{stage}")(x)
+        x = layers.Dropout(dropout / 2, name=f"dropout_{stage}")(x)
+    x = layers.Dense(8 * width, use_bias=False, name="dense_5")(layers.Flatten(name="flatten")(x))
+    x = layers.ReLU(name="relu_5")(layers.BatchNormalization(momentum=0.9, name="norm_5")(x))
+    x = layers.Dropout(dropout, name="dropout_5")(x)
+    x = layers.Dense(classes, name="logits", dtype="float32")(x)
+    return keras.Model(faces, layers.Softmax(name="softmax", dtype="float32")(x), name="vgg")
+
+
 def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
     """The network that `args` name, with its optimizer and loss."""
+    steps = args.epochs * steps_per_epoch
+    optimizer = schedules.one_cycle(steps, args.learning_rate, args.weight_decay, args.warmup)
     if args.network == "homework":
         model = build_homework_cnn(args.dropout, classes)
         optimizer = schedules.adadelta(args.learning_rate)
+    elif args.network == "vgg":
+        model = build_vgg(args.width, args.dropout, classes)
     else:
-        size = args.width, args.squeeze, args.dropout
-        model = build_residual_cnn(*size, stem=args.stem, classes=classes)
-        steps = args.epochs * steps_per_epoch
-        optimizer = schedules.one_cycle(steps, args.learning_rate, args.weight_decay)
+        model = build_residual_cnn(args.width, "whitening", classes)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return model
@@ -227,7 +233,7 @@ def main(args: Args) -> dict:
     used = devices.start(args.distribute, args.batch_size, fit.configuration(record))
     with used.scope():
         model = compiled(args, used.steps(len(split.training), args.batch_size), len(faces.classes))
-        if args.network == "residual" and args.stem == "whitening":
+        if args.network == "residual":
             filters = whitening.whitening_filters(faces.images[split.training], args.width)
             model.get_layer("conv_0").set_weights([filters])
     augment = functools.partial(augmented, args) if args.augment else None

@@ -23,7 +23,7 @@ def untrained_compact():
 
     keras.utils.set_random_seed(0)
     args, path = train_cnn.RECIPES["compact"], Path("untrained.keras")
-    model = train_cnn.build_residual_cnn(args.width, args.squeeze, args.dropout, stem=args.stem)
+    model = train_cnn.build_vgg(args.width, args.dropout)
     return saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
 
 

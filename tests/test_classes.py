@@ -70,7 +70,7 @@ def test_every_script(count, tmp_path, monkeypatch, capsys):
     folders = {"models_dir": tmp_path / "models", "figures_dir": tmp_path / "figures"}
     common = {"data": data, **folders}
     small = {"epochs": 1, "batch_size": 32, "width": 4}
-    record = train_cnn.main(train_cnn.Args(**common, **small, stem="strided", targets="votes"))
+    record = train_cnn.main(train_cnn.Args(**common, **small, targets="votes"))
     assert record["classes"] == list(classes)
     common |= {"model": "fast", "split": "PublicTest"}
     record = confusion_matrix.main(confusion_matrix.Args(**common))

@@ -51,7 +51,7 @@ dense_3 7 7175
 activation_1 7 0
 """
 OF_A_RUN = {"data", "distribute", "seed", "models_dir", "figures_dir", "fresh"}  # of no recipe
-OF_OTHERS = {"width", "stem", "squeeze"}  # the homework's CNN has none of it
+OF_OTHERS = {"width", "warmup"}  # the homework's CNN has none of it
 
 
 def test_layer_table_is_the_homeworks_row_by_row():
@@ -105,12 +105,19 @@ def test_an_edited_default_changes_no_other_recipe(field):
 
 def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_others():
     plain = train_cnn.RECIPES["homework"]
-    other = replace(plain, width=7, stem="strided", squeeze=True)
+    other = replace(plain, width=7, warmup=0.5)
     built = []
     for args in (plain, other):
         keras.utils.clear_session()  # which counts names from the start
         built.append(train_cnn.compiled(args, 3).to_json())  # with optimizer and loss
     assert built[0] == built[1] and "Adadelta" in built[0]
+
+
+def test_compact_has_at_most_two_million_parameters():
+    args = train_cnn.RECIPES["compact"]
+    model = train_cnn.build_vgg(args.width, args.dropout)
+    assert model.count_params() == 1_767_207  # a published VGG of this size: about 1.8 M
+    assert model.output_shape == (None, 7)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_the_homeworks_network_and_optimizer_ignore_what_is_of_the_others():
         ("", "residual", 12, True),
         ("--epochs 3", "residual", 3, True),
         ("fast --no-augment", "residual", 12, False),
-        ("compact --seed 1", "residual", 60, True),
+        ("compact --seed 1", "vgg", 150, True),
         ("homework", "homework", 1500, True),
         ("homework --no-augment --epochs 100", "homework", 100, False),
     ],

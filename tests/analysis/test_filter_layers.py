@@ -48,7 +48,7 @@ def test_fields_are_where_the_gradient_is_not_zero(name):
     np.testing.assert_array_equal(crop(face, target, target.middle), patch)
 
 
-def test_fields_of_the_homeworks_and_of_the_residual_network():
+def test_fields_of_the_other_networks():
     def sizes(model):
         return [int(t.field.size[0]) for t in filter_layers(model)]
 
@@ -58,6 +58,7 @@ def test_fields_of_the_homeworks_and_of_the_residual_network():
     assert sizes(train_cnn.build_residual_cnn(8, stem="strided")) == expected
     pooled = [5, 10, 14, 24, 32, 40, 60, 76, 92]
     assert sizes(train_cnn.build_residual_cnn(8, stem="whitening")) == pooled
+    assert sizes(train_cnn.build_vgg(8, 0.3)) == [3, 5, 10, 14, 24, 32, 52, 68]
 
 
 def test_a_patch_beyond_the_border_repeats_the_edge_and_a_large_one_is_the_face():

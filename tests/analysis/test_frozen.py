@@ -53,8 +53,8 @@ def with_operators() -> keras.Model:
 @pytest.mark.parametrize(
     "build",
     [
-        functools.partial(train_cnn.build_residual_cnn, 4, True, 0.2, stem="strided"),
-        functools.partial(train_cnn.build_residual_cnn, 4, stem="whitening"),
+        functools.partial(train_cnn.build_vgg, 4, 0.3),
+        functools.partial(train_cnn.build_residual_cnn, 4),
         sequential,
         with_operators,
     ],

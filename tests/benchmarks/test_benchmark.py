@@ -48,8 +48,8 @@ def test_ours_make_maps():
 
 
 def test_ours_and_the_eager_loop_climb_for_the_same_layer():
-    assert explainers.untrained_compact().model.count_params() == 1_097_329
-    assert explainers.deepest_layer().output.shape == (None, 6, 6, 192)
+    assert explainers.untrained_compact().model.count_params() == 1_767_207
+    assert explainers.deepest_layer().output.shape == (None, 6, 6, 256)
     explainers.climb_ours(1, 1)()
     explainers.climb_eagerly(1, 1)()
 

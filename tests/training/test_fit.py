@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp
 
 
 def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
-    args = cnn_args(faces_csv, tmp_path, epochs=3, stem="strided")
+    args = cnn_args(faces_csv, tmp_path, epochs=3)
     interrupted(args, 2, monkeypatch)
     before = content_of(tmp_path / "models")
     changes = {
@@ -201,6 +201,9 @@ def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
     assert state.best()["epoch"] == 6  # of two of one accuracy the one of lower loss
     del state.history[4:]
     assert state.best()["epoch"] == 2  # of two equals the first
+    last = TrainingState(replace(run, keep="last"), model, {})
+    last.history = state.history
+    assert last.best()["epoch"] == 4 and not last.is_over()  # no epoch is chosen: no patience
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_earlier_files(faces_csv, tmp_path):

@@ -18,7 +18,9 @@ from toolbox.training import fit, run_records
 MODELS = {
     "homework": lambda: train_cnn.build_homework_cnn(0.5),
     "dnn": lambda: train_dnn.build_dnn(64, 0.5),
-    "residual": lambda: train_cnn.build_residual_cnn(8, True, 0.2, stem="whitening"),
+    "compact": lambda: train_cnn.build_vgg(8, 0.3),
+    "fast": lambda: train_cnn.build_residual_cnn(8),
+    "few labels": lambda: train_cnn.build_residual_cnn(8, "strided"),
 }
 
 
@@ -43,14 +45,13 @@ def test_saved_model_takes_raw_pixels_and_carries_no_optimizer(name, tmp_path):
 
 def test_a_model_trained_in_bfloat16_is_saved_in_float32():
     fit.make_repeatable(0, "bfloat16")
-    build = dict(squeeze=True, dropout=0.2, stem="strided")
-    model = train_cnn.build_residual_cnn(16, **build)
+    model = train_cnn.build_vgg(8, 0.3)
     assert model.get_layer("conv_1a").compute_dtype == "bfloat16"
     fit.make_repeatable(0)
     bare = run_records.bare_model(model)
     assert {layer.compute_dtype for layer in bare.layers} == {"float32"}
     images = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
-    expected = train_cnn.build_residual_cnn(16, **build)
+    expected = train_cnn.build_vgg(8, 0.3)
     expected.set_weights(model.get_weights())
     outputs = bare.predict(images, verbose=0)
     np.testing.assert_array_equal(outputs, expected.predict(images, verbose=0))

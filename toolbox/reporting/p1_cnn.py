@@ -16,7 +16,9 @@ HEADER = [
 ]
 OPTIMIZERS = {
     "homework": "Adadelta (rho 0.95, epsilon 1e-8)",
-    "residual": "SGD with Nesterov momentum and a one-cycle learning rate",
+    **dict.fromkeys(
+        ("residual", "vgg"), "SGD with Nesterov momentum and a one-cycle learning rate"
+    ),
 }
 
 
@@ -37,8 +39,8 @@ def section(records: Records) -> list[str | Missing]:
         return [*blocks, records.missing_run("a CNN", "train_cnn.py", DEFAULT)]
     cnns = [run, *(it for it in records.runs.values() if it.network and it is not run)]
     notes = [
-        f"`{it.name}` holds out PublicTest: its two columns are the same faces, on which its best "
-        "epoch was chosen."
+        f"`{it.name}` holds out PublicTest: its two columns are the same faces"
+        f"{'' if it.keeps_last else ', on which its best epoch was chosen'}."
         for it in cnns
         if not it.record["arguments"]["validation_fraction"]
     ]
@@ -59,6 +61,10 @@ def section(records: Records) -> list[str | Missing]:
 def procedure(run: Run) -> str:
     """How a CNN was trained, from its arguments."""
     a, split = run.record["arguments"], run.record["split"]
+    epochs = f"at most {a['epochs']:,} epochs, early stopping after {a['patience']} epochs without "
+    epochs += "a better validation accuracy"
+    if run.keeps_last:
+        epochs = f"{a['epochs']:,} epochs, of which the last is saved"
     changes = (
         f": shifts of up to {100 * a['shift']:g} % of the image size, rotations of up to "
         f"{a['rotation']:g} degrees, zooms of up to {100 * a['zoom']:g} %"
@@ -67,8 +73,7 @@ def procedure(run: Run) -> str:
     return (
         f"`{run.name}` (`{run.record['command']}`) was trained on {split['training_rows']:,} "
         f"faces. Held out: {len(split['validation_rows']):,} ({split['method']}). Batches of "
-        f"{a['batch_size']}, at most {a['epochs']:,} epochs, early stopping after {a['patience']} "
-        "epochs without a better validation accuracy. Categorical cross-entropy, label smoothing "
+        f"{a['batch_size']}, {epochs}. Categorical cross-entropy, label smoothing "
         f"{a['label_smoothing']:g}. {OPTIMIZERS.get(run.network, run.network)}, learning rate "
         f"{a['learning_rate']:g}. Dropout {a['dropout']:g}. Trained {run.augmentation} augmentation"
         f"{changes if run.augmentation == 'with' else ''}. Seed {a['seed']}."

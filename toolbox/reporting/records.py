@@ -83,6 +83,11 @@ class Run(NamedTuple):
         return {"report": "homework", "compact": "residual"}.get(network, network)  # old records
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether the last epoch was saved, rather than the best one."""
+        return self.record["arguments"].get("keep") == "last"
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.record.get("classes", CLASSES))  # of FER2013 in older records
 

@@ -36,6 +36,7 @@ LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "batch_size": (1, 10**5),
     "learning_rate": (0, 1000),
     "label_smoothing": (0, 0.99),
+    "warmup": (0, 0.99),
     "weight_decay": (0, 1),
     "shift": (0, 1),
     "rotation": (0, 180),
@@ -106,7 +107,7 @@ def train(
     augment=None,
     devices: Devices = ONE,
 ) -> dict:
-    """Train a compiled `model`, evaluate its best epoch, and write what `run.outputs` lists.
+    """Train a compiled `model`, evaluate the epoch that `run.keep` names, write `run.outputs`.
 
     record: the run's `provenance`, to which metrics, times and the split are added; it is returned
     and written to NAME.json. `augment` as `batches.training_batches` takes it. Of several

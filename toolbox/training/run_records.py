@@ -31,13 +31,14 @@ class Run:
     fresh: bool  # start over even if an unfinished run could be resumed
     models_dir: Path  # for synthetic faces the folder named sample
     figures_dir: Path  # likewise
+    keep: str = "best"  # epoch whose weights are saved, or "last"
 
     @classmethod
     def of(cls, args, synthetic: bool) -> Run:
         """The run that the `args` of a training script describe."""
         folders = [files.output_folder(f, synthetic) for f in (args.models_dir, args.figures_dir)]
         how = args.seed, args.epochs, args.patience, args.batch_size, args.fresh
-        return cls(args.name, *how, *folders)
+        return cls(args.name, *how, *folders, getattr(args, "keep", "best"))
 
     def model_file(self, ending: str) -> Path:
         """models/NAME and an ending, such as .keras or .json."""

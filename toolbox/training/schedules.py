@@ -6,22 +6,27 @@ from toolbox.engine import keras
 from toolbox.training.fused import FusedAdadelta
 
 
-def one_cycle(steps: int, learning_rate: float, weight_decay: float) -> keras.optimizers.Optimizer:
-    """SGD whose learning rate climbs for a quarter of all `steps`, then falls to 0 along a cosine.
+def one_cycle(
+    steps: int, learning_rate: float, weight_decay: float, warmup: float = 0.25
+) -> keras.optimizers.Optimizer:
+    """SGD whose learning rate climbs for a fraction `warmup` of all `steps`, then falls to 0.
 
-    After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018). Nesterov
-    momentum 0.9. `learning_rate` is the peak; each step takes `weight_decay` times the current
-    rate off the weights, outside of the momentum.
+    After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018), with a
+    cosine. Nesterov momentum 0.9. `learning_rate` is the peak; each step takes `weight_decay` times
+    the current rate off the kernels, outside of the momentum. Biases and batch norms do not decay.
     """
+    climbing = int(warmup * steps)
     rate = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate / 25,
         warmup_target=learning_rate,
-        warmup_steps=steps // 4,
-        decay_steps=steps - steps // 4,
+        warmup_steps=climbing,
+        decay_steps=steps - climbing,
     )
-    return keras.optimizers.SGD(
+    optimizer = keras.optimizers.SGD(
         rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None
     )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])
+    return optimizer
 
 
 def adadelta(learning_rate: float) -> keras.optimizers.Optimizer:

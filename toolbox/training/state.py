@@ -64,7 +64,12 @@ class TrainingState:
         self.best_weights, self.history = best, history
 
     def best(self) -> dict:
-        """The epoch of the highest validation accuracy; of several, that of the lowest loss."""
+        """The epoch of the highest validation accuracy; of several, that of the lowest loss.
+
+        The last one for a run that keeps the last.
+        """
+        if self.run.keep == "last":
+            return self.history[-1]
         return max(self.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
     def is_over(self) -> bool:

@@ -17,7 +17,7 @@ def whitening_filters(images: np.ndarray, count: int, size: int = 5) -> np.ndarr
     if count % 2 or not 2 <= count <= 2 * size**2:
         raise InputError(
             f"{count} whitening filters cannot be had; give --width an even number up to "
-            f"{2 * size**2}, or --stem strided"
+            f"{2 * size**2}"
         )
     some = images[:: max(len(images) // 2000, 1)].astype(np.float32) / 127.5 - 1
     patches = np.lib.stride_tricks.sliding_window_view(some, (size, size), axis=(1, 2))
