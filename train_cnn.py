@@ -1,14 +1,14 @@
 """How well does a convolutional network name the expression of a face? P1 of the homework.
 
     python train_cnn.py                        # recipe fast: a small network, minutes
-    python train_cnn.py compact                # a larger one, for an evening
+    python train_cnn.py compact                # a larger one, for a night
     python train_cnn.py homework               # the homework's CNN and procedure, for days
     python train_cnn.py homework --no-augment  # without augmentation, for P2
 
 The recipe, if any, comes first; the flags change it, and --help after a recipe shows its values.
 What to expect with FER2013 on two cores, seed 0: fast gets 61.3 % of the held-out images, 62.3 % of
-PublicTest, in 12 epochs, 8 CPU minutes; compact 67.1 % of PublicTest, which it holds out, in 60 and
-86; the homework's CNN without augmentation 55.3 % of the held-out images in 100 and 79 (the
+PublicTest, in 12 epochs, 8 CPU minutes; compact 68.3 % of PublicTest, which it holds out, in 150 and
+280; the homework's CNN without augmentation 55.3 % of the held-out images in 100 and 79 (the
 homework: 56 %; with augmentation 62 % in some 800 epochs).
 An interrupted run resumes when you repeat the command. Figure: figures/NAME/history.png.
 """
