@@ -17,6 +17,7 @@ from toolbox.photos.face_finder import Found, cut_out, find_faces, is_blank
 
 # Below these, or above, an answer is doubtful: benchmarks/README.md has the accuracy there.
 SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.85, 0.35
+BATCH = 1024  # views at a time: those of a crowd would not fit into memory
 
 
 class Reading(NamedTuple):
@@ -45,8 +46,8 @@ def compile_classifier(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function from crops uint8 (n, views, 48, 48) to probabilities float64 (n, classes).
 
-    They are the mean over the views and their mirror images, all in one call of one compiled
-    function: `model.predict` takes longer to start than a frame lasts.
+    They are the mean over the views and their mirror images, by one compiled function:
+    `model.predict` takes longer to start than a frame lasts.
     """
     activation = adapter.last_activation(classifier.model)
     model = freeze(classifier.model, precision)
@@ -57,7 +58,9 @@ def compile_classifier(
 
     def classify(crops: np.ndarray) -> np.ndarray:
         views = np.concatenate([crops, crops[..., ::-1]], axis=1)
-        output = answer(views.reshape(-1, SIDE, SIDE)).numpy()
+        flat = views.reshape(-1, SIDE, SIDE)
+        batches = np.split(flat, range(BATCH, len(flat), BATCH))
+        output = np.concatenate([answer(batch).numpy() for batch in batches])
         if not np.isfinite(output).all():
             raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
         probabilities = adapter.as_probabilities(output, activation)
