@@ -66,7 +66,7 @@ class Args:
     label_smoothing: float = 0.1
     """fraction of each target that is spread over all classes"""
     weight_decay: float = 5e-4
-    """residual, vgg: per step, times the learning rate; of kernels alone"""
+    """residual, vgg: per step, times the learning rate"""
     distribute: bool = False
     """share each step among all GPUs, or on KERAS_BACKEND=jax all processes: docs/devices.md"""
 
@@ -202,6 +202,7 @@ def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
         optimizer = schedules.adadelta(args.learning_rate)
     elif args.network == "vgg":
         model = build_vgg(args.width, args.dropout, classes)
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])  # of batch norms
     else:
         model = build_residual_cnn(args.width, "whitening", classes)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)

@@ -120,6 +120,13 @@ def test_compact_has_at_most_two_million_parameters():
     assert model.output_shape == (None, 7)
 
 
+def test_batch_norms_of_compact_do_not_decay():
+    model = train_cnn.compiled(train_cnn.RECIPES["compact"], steps_per_epoch=1)
+    model.optimizer.build(model.trainable_variables)
+    kept = {v.name for v in model.trainable_variables if not model.optimizer._use_weight_decay(v)}
+    assert kept == {"gamma", "beta"}
+
+
 @pytest.mark.parametrize(
     ("line", "network", "epochs", "augment"),
     [

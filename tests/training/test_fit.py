@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp
 
 
 def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
-    args = cnn_args(faces_csv, tmp_path, epochs=3)
+    args = cnn_args(faces_csv, tmp_path, epochs=3, network="vgg")
     interrupted(args, 2, monkeypatch)
     before = content_of(tmp_path / "models")
     changes = {
@@ -143,13 +143,13 @@ def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
     for named, change in changes.items():
         with pytest.raises(InputError, match=f"{named}.*--fresh"):
             train_cnn.main(replace(args, **change))
-    build = train_cnn.build_residual_cnn
+    build = train_cnn.build_vgg
 
-    def edited(width, *more, **named):
-        return build(width + 2, *more, **named)
+    def edited(width, *more):
+        return build(width + 2, *more)
 
     with monkeypatch.context() as patch:  # a student edits a layer in the file
-        patch.setattr(train_cnn, "build_residual_cnn", edited)
+        patch.setattr(train_cnn, "build_vgg", edited)
         with pytest.raises(InputError, match="network or its optimizer was edited"):
             train_cnn.main(args)
     assert content_of(tmp_path / "models") == before

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from toolbox.engine import keras, layers
 from toolbox.training.schedules import one_cycle
 
 
@@ -11,16 +10,6 @@ def test_one_cycle_without_warmup_only_falls():
     optimizer = one_cycle(100, learning_rate=0.2, weight_decay=0, warmup=0)
     rates = np.array([float(optimizer._learning_rate(step)) for step in range(101)])
     assert (np.diff(rates[1:]) < 0).all() and rates[1] == pytest.approx(0.2, rel=1e-3)
-
-
-def test_batch_norms_do_not_decay():
-    model = keras.Sequential([keras.Input((2, 2, 1)), layers.Conv2D(1, 1, use_bias=False)])
-    model.add(layers.BatchNormalization())
-    optimizer = one_cycle(9, 0.2, 0.1)
-    optimizer.build(model.trainable_variables)
-    kernel, gamma, beta = model.trainable_variables
-    assert optimizer._use_weight_decay(kernel)
-    assert not optimizer._use_weight_decay(gamma) and not optimizer._use_weight_decay(beta)
 
 
 def test_one_cycle_climbs_and_falls_to_nothing():

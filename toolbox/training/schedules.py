@@ -13,7 +13,7 @@ def one_cycle(
 
     After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018), with a
     cosine. Nesterov momentum 0.9. `learning_rate` is the peak; each step takes `weight_decay` times
-    the current rate off the kernels, outside of the momentum. Biases and batch norms do not decay.
+    the current rate off the weights, outside of the momentum.
     """
     climbing = int(warmup * steps)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -22,11 +22,9 @@ def one_cycle(
         warmup_steps=climbing,
         decay_steps=steps - climbing,
     )
-    optimizer = keras.optimizers.SGD(
+    return keras.optimizers.SGD(
         rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None
     )
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])
-    return optimizer
 
 
 def adadelta(learning_rate: float) -> keras.optimizers.Optimizer:
