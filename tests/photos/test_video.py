@@ -56,6 +56,21 @@ def test_what_is_written_is_read_again_between_two_times(tmp_path):
     assert [np.asarray(f.image).mean() for f in frames] == pytest.approx([50, 80, 110], abs=4)
 
 
+def test_a_full_disk_leaves_no_half_of_a_video_unremarked(tmp_path):
+    resource = pytest.importorskip("resource")  # of Unix
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 255, (9, 240, 320, 3), np.uint8)
+    writer = video.Writer(tmp_path / "a.mp4", 0.0001)  # a rate that OpenCV refuses
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        for image in noise:
+            writer.append(Image.fromarray(image))
+        with pytest.raises(OSError, match="disk"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_what_is_no_video_or_no_webcam_ends_in_one_line(tmp_path, capfd):
     (tmp_path / "a.mp4").write_bytes(b"not a video")
     for open_it, name in (

@@ -1,5 +1,6 @@
 """Videos and webcams in, annotated videos out, by OpenCV."""
 
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from toolbox.photos.face_finder import import_opencv
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".3gp")
 USUAL_FPS = 25.0  # where a file does not say, or says nonsense
-MOST_FPS = 1000
+MOST_FPS, LEAST_FPS = 1000, 0.01  # OpenCV cannot write fewer than 0.002
 
 
 class Frame(NamedTuple):
@@ -40,8 +41,8 @@ def open_video(path: Path):
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
         raise InputError(
-            f"{path} is not a readable video, but damaged, cut off or of an unknown kind; copy it "
-            "again, or convert it"
+            f"{path} is not a readable video, but damaged, cut off, without pictures or of an "
+            "unknown kind; copy it again, or convert it"
         )
     return video
 
@@ -105,7 +106,8 @@ class Writer:
     """An mp4v video that grows by a picture at a time, all of the size of the first."""
 
     def __init__(self, path: Path, fps: float):
-        self.path, self.fps, self.size, self.video = path, fps, None, None
+        self.path, self.fps, self.size, self.video = path, max(fps, LEAST_FPS), None, None
+        self.count = 0
 
     def append(self, image: Image.Image) -> None:
         """Raises InputError if OpenCV cannot write such a video here."""
@@ -115,14 +117,23 @@ class Writer:
             code = cv2.VideoWriter_fourcc(*"mp4v")
             self.video = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
             if not self.video.isOpened():
-                raise InputError("this OpenCV cannot write mp4v; install opencv-python-headless")
+                raise InputError(
+                    "the disk is full, or this OpenCV cannot write mp4v; make room, or install "
+                    "opencv-python-headless"
+                )
         image = image if image.size == self.size else image.resize(self.size)
         self.video.write(np.ascontiguousarray(np.asarray(image)[..., ::-1]))
+        self.count += 1
 
     def close(self) -> None:
-        """Finish the file, so that it can be played."""
-        if self.video is not None:
-            self.video.release()
+        """Finish the file, so that it can be played. Raises OSError if it is not whole."""
+        if self.video is None:
+            return
+        self.video.release()
+        # OpenCV tells nobody of a disk that is full.
+        written = import_opencv().VideoCapture(str(self.path))
+        if (count_frames(written) or 0) < self.count:
+            raise OSError(errno.EIO, "OpenCV could not write all of it; is the disk full?")
 
 
 def open_window(title: str) -> Callable[[Image.Image], bool] | None:
