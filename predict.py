@@ -11,7 +11,7 @@ for a picture without a face; faces.png, the faces as the model sees them; faces
 and of a video the probabilities over time. Ctrl-C leaves all of it up to there.
 
 What to expect of the shipped model: two faces of three named as FER2013 labels them, if they are at
-least 32 pixels wide, and half of them at 20 (benchmarks/README.md). An answer that is doubtful has
+least 32 pixels wide, and half of them at 24 (benchmarks/README.md). An answer that is doubtful has
 a question mark, and its reason is in faces.csv.
 It names the expression that a stranger would name, not what a person feels.
 """
