@@ -8,7 +8,7 @@ The methods are in toolbox/analysis/attribution.py, their evaluation in faithful
 Writes to figures/NAME/: SPLIT_saliency.png, the homework's three panels for one face per class;
 _methods.png, the same faces by all methods; _classes.png and .csv, the mean map of each class;
 _scores.png and .csv, which method to trust; .json, all of it. A CPU minute on a processor that is
-fast at bfloat16, which moves areas under the curves by less than 0.005; one and a half elsewhere.
+fast at bfloat16, which moves areas under the curves by less than 0.005; two and a half elsewhere.
 What to expect of the shipped model on PublicTest: insertion AUC minus deletion AUC is 0.38 for
 occlusion, 0.12 for Grad-CAM, 0.03 for plain gradients, and 0.02 for edges, which know no model.
 """
