@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from toolbox.dataset.faces import Faces
@@ -23,7 +23,7 @@ def provenance(args, faces: Faces | None = None) -> dict:
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "arguments": {name: _plain(value) for name, value in vars(args).items()},
         "seed": args.seed,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "git": _commit(),
         "machine": _machine(),
@@ -32,6 +32,14 @@ def provenance(args, faces: Faces | None = None) -> dict:
         file = {"file": faces.path.name, "sha256": faces.sha256, "synthetic": faces.synthetic}
         record["data"] = file | {"rows": len(faces.images)}
     return record
+
+
+def _version(package: str) -> str:
+    """Of an installed package; TensorFlow also comes under other names, such as tensorflow-cpu."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(packages_distributions()[package][0])
 
 
 def _commit() -> str | None:

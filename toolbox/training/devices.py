@@ -87,6 +87,18 @@ class Devices(NamedTuple):
 ONE = Devices()
 
 
+def device_name() -> str:
+    """What the first device is, such as "NVIDIA H100 80GB HBM3"; "CPU" without a GPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return "CPU" if device.platform == "cpu" else device.device_kind
+    for gpu in tf.config.get_visible_devices("GPU"):
+        return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    return "CPU"
+
+
 def start(distribute: bool, batch_size: int, configuration: dict) -> Devices:
     """The devices to train on: one, or with `distribute` all; on JAX, meet the other processes.
 
