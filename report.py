@@ -98,7 +98,14 @@ def find_subjects(figures: Path, runs: dict[str, Run], others: tuple[str, ...]) 
 
 def write_accuracy_by_time(records: Records) -> None:
     """Draw the accuracy of all CNNs by epoch and time, and write its numbers beside it."""
-    histories = {run.name: run.history for run in records.runs.values() if run.network}
+    cnns = [run for run in records.runs.values() if run.network]
+    some_on_cpu = any(run.on_cpu for run in cnns)
+    histories = {
+        run.name: run.history.assign(cpu_seconds=float("nan"))
+        if some_on_cpu and not run.on_cpu
+        else run.history
+        for run in cnns
+    }
     if histories:
         path = records.figures / "accuracy_by_time.png"
         how = records.synthetic, records.beside_homework
@@ -120,10 +127,8 @@ def introduce(records: Records, sha256: str) -> str:
     if records.left_out:
         warning += f" Left out, being of other classes: `{'`, `'.join(records.left_out)}`."
     kind = "synthetic faces, which say nothing about people" if records.synthetic else "real faces"
-    machines = dict.fromkeys(run.record["machine"] for run in runs)
-    engines = dict.fromkeys(
-        "TensorFlow {tensorflow}, Keras {keras}".format(**run.record["versions"]) for run in runs
-    )
+    machines = dict.fromkeys(run.machine for run in runs)
+    engines = dict.fromkeys(run.engine for run in runs)
     return (
         f"Faces: {data['rows']:,} rows of `{data['file']}` ({kind}), SHA-256 "
         f"`{data['sha256'][:12]}…`.{warning} Machines: {'; '.join(machines)}. "

@@ -206,6 +206,16 @@ def test_the_homework_is_not_beside_synthetic_faces(args):
     assert p1_cnn.plot_accuracy_by_time(histories, True, False).axes[0].get_xscale() == "log"
 
 
+def test_cpu_minutes_of_a_run_on_a_gpu_are_not_held_against_a_processor_s(args):
+    write_run(args.models_dir, "quick", "vgg")
+    edit(args.models_dir / "quick.json", lambda it: it.update(device="NVIDIA H200"))
+    text = text_of(args)
+    report.main(args)
+    drawn = pd.read_csv(args.figures_dir / "accuracy_by_time.csv").set_index("run")["cpu_seconds"]
+    assert drawn["fast"].tolist() == [60, 60, 60] and drawn["quick"].isna().all()
+    assert "| 4.0, NVIDIA H200 |  |" in text
+
+
 def test_only_layers_with_default_settings_are_listed(args):
     """After `visualize_filters.py --layer conv_2a --steps 64` the report claimed all layers."""
     folder = args.figures_dir / "fast"

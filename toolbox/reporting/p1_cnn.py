@@ -91,8 +91,8 @@ def row_of(run: Run) -> list:
         percent(metrics["validation_accuracy"]),
         "" if test is None else percent(test),
         f"{record['seconds_per_epoch']:.0f}",
-        f"{record['minutes']:.1f}",
-        f"{record['cpu_seconds_per_1000_images']:.2f}",
+        f"{record['minutes']:.1f}" + ("" if run.on_cpu else f", {record['device']}"),
+        f"{record['cpu_seconds_per_1000_images']:.2f}" if run.on_cpu else "",
         f"`{record['command']}`",
     ]
 
@@ -127,7 +127,7 @@ def plot_accuracy_by_time(
 ) -> Figure:
     """Validation accuracy of several runs by epoch and by CPU minutes; one run has linear axes.
 
-    CPU time, since some runs had more cores than others.
+    CPU time, since some runs had more cores than others; NaN, for one on a GPU, is not drawn.
     """
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     note = "\nSYNTHETIC FACES, not photographs" if synthetic else ""

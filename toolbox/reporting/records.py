@@ -26,7 +26,7 @@ RUN = PROVENANCE | {
         **{"validation_fraction": SHARE, "network?": str, "net?": str, "augment?": bool},
         "data?": str,
     },
-    **{"versions": {"tensorflow": str, "keras": str}, "classes?": [str]},
+    **{"versions": {"tensorflow": str, "keras": str}, "classes?": [str], "device?": str},
     **dict.fromkeys(("parameters", "epochs", "best_epoch"), int),
     **dict.fromkeys(("seconds_per_epoch", "cpu_seconds_per_1000_images", "minutes"), AMOUNT),
     "metrics": dict.fromkeys(
@@ -86,6 +86,22 @@ class Run(NamedTuple):
     def keeps_last(self) -> bool:
         """Whether the last epoch was saved, rather than the best one."""
         return self.record["arguments"].get("keep") == "last"
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether no epoch was computed on a GPU; older records do not say, and were on none."""
+        return self.record.get("device", "CPU") == "CPU"
+
+    @property
+    def machine(self) -> str:
+        """What computed the run, its GPU included."""
+        return self.record["machine"] + ("" if self.on_cpu else f", {self.record['device']}")
+
+    @property
+    def engine(self) -> str:
+        versions = self.record["versions"]
+        engine = "JAX {jax}" if "jax" in versions else "TensorFlow {tensorflow}"
+        return f"{engine}, Keras {{keras}}".format(**versions)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from toolbox import files
 from toolbox.files import InputError
 
-FORMAT = 2  # raise it when the content of a state changes
+FORMAT = 3  # raise it when the content of a state changes
 HASHES = {  # what is different where the hashes of a configuration are
     "model": "the network or its optimizer was edited since",
     "data": "the faces are others",

@@ -23,7 +23,7 @@ from toolbox.engine import keras, tf
 from toolbox.files import InputError
 from toolbox.training import run_records
 from toolbox.training.batches import evaluation_batches, one_hot, training_batches
-from toolbox.training.devices import ONE, Devices, device_name
+from toolbox.training.devices import ONE, Devices
 from toolbox.training.run_records import Run
 from toolbox.training.state import TrainingState
 
@@ -194,7 +194,7 @@ def summarize(state: TrainingState, faces: int) -> dict:
     cpu_seconds, backend = history["cpu_seconds"].median(), keras.backend.backend()
     return {
         "engine": f"{backend}, devices: {devices.count}, processes: {devices.processes}",
-        "device": device_name(),
+        "device": ", ".join(history["device"].unique()),  # a run may have moved
         "parameters": state.model.count_params(),
         "epochs": len(history),
         "best_epoch": best["epoch"],

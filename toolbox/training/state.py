@@ -7,7 +7,7 @@ import time
 from toolbox import files
 from toolbox.engine import keras
 from toolbox.training import checkpoint, run_records
-from toolbox.training.devices import ONE, Devices
+from toolbox.training.devices import ONE, Devices, device_name
 from toolbox.training.run_records import Run
 
 
@@ -84,9 +84,8 @@ class TrainingState:
         seconds = time.perf_counter() - self.started[0]
         cpu_seconds = time.process_time() - self.started[1]
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        self.history.append(
-            row | {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
-        )
+        times = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2)}
+        self.history.append(row | times | {"device": device_name()})
         for name, value in row.items():
             run_records.check_finite(name, value, f" in epoch {epoch + 1}")
         if self.best()["epoch"] == epoch + 1:
