@@ -195,16 +195,17 @@ def build_vgg(width: int, dropout: float, classes: int = 7) -> keras.Model:
 
 def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
     """The network that `args` name, with its optimizer and loss."""
-    steps = args.epochs * steps_per_epoch
-    optimizer = schedules.one_cycle(steps, args.learning_rate, args.weight_decay, args.warmup)
     if args.network == "homework":
         model = build_homework_cnn(args.dropout, classes)
         optimizer = schedules.adadelta(args.learning_rate)
-    elif args.network == "vgg":
-        model = build_vgg(args.width, args.dropout, classes)
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])  # of batch norms
     else:
-        model = build_residual_cnn(args.width, "whitening", classes)
+        steps = args.epochs * steps_per_epoch
+        optimizer = schedules.one_cycle(steps, args.learning_rate, args.weight_decay, args.warmup)
+        if args.network == "vgg":
+            model = build_vgg(args.width, args.dropout, classes)
+            optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])  # of batch norms
+        else:
+            model = build_residual_cnn(args.width, "whitening", classes)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return model
