@@ -1,6 +1,7 @@
 """Every distribution becomes the same CSV, the report counts right, and nothing is overwritten."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -46,17 +47,18 @@ def as_table(images, labels, usage) -> list[tuple]:
     return [(i.tobytes(), int(n), int(u)) for i, n, u in zip(images, labels, usage, strict=True)]
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip", "folder in a zip", "tar.gz"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "folder in a zip", "Windows zip", "tar.gz"])
 def test_named_images_give_usage_and_the_original_order(kind, tmp_path):
     source = image_folder(tmp_path / "archive", named=True)
     if kind == "tar.gz":
         source = Path(shutil.make_archive(str(source), "gztar", source))
     elif "zip" in kind:
-        base = source if kind == "zip" else source.parent
+        base = source.parent if "folder" in kind else source
         source = tmp_path / "archive.zip"
         with zipfile.ZipFile(source, "w") as archive:
             for path in base.rglob("*.png"):
-                archive.write(path, path.relative_to(base))
+                name = str(path.relative_to(base))
+                archive.write(path, name.replace("/", "\\") if "Windows" in kind else name)
             archive.writestr("labels.csv", "name,label\n")  # neither these hide the images
             archive.writestr("__MACOSX/train/angry/._1.png", "resource")
     images, labels, usage, synthetic, *_ = prepare(source, tmp_path / "out.csv")
@@ -349,6 +351,14 @@ def test_archives_that_unpack_to_too_much_or_are_damaged_end_in_one_line(tmp_pat
     with pytest.raises(InputError, match="unpacks to more than"):
         prepare(path, tmp_path / "out.csv")
     monkeypatch.undo()
+
+    def fill_disk(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(zipfile.ZipFile, "extract", fill_disk)
+        with pytest.raises(InputError, match="no space left"):
+            prepare(path, tmp_path / "out.csv")
     for at in (-10, -100, -1000, 40, 4000):
         path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
         with contextlib.suppress(InputError):

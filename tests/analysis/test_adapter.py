@@ -96,7 +96,7 @@ def test_one_of_several_outputs_is_taken(capsys):
     with pytest.raises(InputError, match=r"m\.keras has 2 outputs, and --classes names 3; name"):
         adapter.as_classifier(keras.Model(inputs, two), "m.keras", 3, "--classes")
     deep = keras.Input((48, 48, 4))
-    with pytest.raises(InputError, match="needed are images"):
+    with pytest.raises(InputError, match="needed are one input"):
         adapter.as_classifier(keras.Model(deep, LAYERS.Dense(7)(LAYERS.Flatten()(deep))), "m")
 
 

@@ -99,6 +99,22 @@ def test_a_sequential_without_an_input_layer_loads(version, tmp_path):
     assert path.read_bytes() == content
 
 
+def test_names_of_layers_that_keras_3_forbids(tmp_path):
+    """Models from Caffe have a slash in them."""
+    inner = keras.Sequential([keras.Input((46, 46, 2)), keras.layers.Conv2D(2, 3, name="7x7_s2")])
+    stack = [keras.layers.Conv2D(2, 3, name="conv1"), inner, keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((48, 48, 1)), *stack])
+    path = tmp_path / "caffe.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"].replace('"conv1"', '"conv1/7x7_s2"')
+        file.attrs["model_config"] = text.replace('"7x7_s2"', '"conv 2*"')
+    face = np.random.default_rng(0).random((1, 48, 48, 1), np.float32)
+    loaded = model_files.load_model(path)
+    np.testing.assert_array_equal(loaded(face), model(face))
+    assert [layer.name for layer in loaded.layers[:1]] == ["conv1-7x7_s2"]
+
+
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 def test_code_is_refused_by_name(ending, tmp_path):
     class Gate(keras.layers.Layer):

@@ -249,6 +249,7 @@ BAD = {
     "votes for a number": (table("emotion,pixels,votes_1", LABELS, PIXELS, LABELS), "'1' is no name of a class"),
     "CR line ends": (FER2013.replace(b"\n", b"\r"), "ends its lines with CR alone"),
     "bars": (FER2013.replace(b",", b"|"), "no column `pixels`"),
+    "names in Latin-1": (table("emotion,pixels", ["Fröhlich"] * 9, PIXELS).decode().encode("latin-1"), "not in UTF-8"),
     "UTF-16 cut short": (FER2013.decode().encode("utf-16")[:-3], "begins as UTF-16"),
     "UTF-16 without its mark": (FER2013.decode().encode("utf-16-le"), "is not a CSV in UTF-8"),
     "Latin-1 header": ("émotion,pixels\n".encode("latin-1"), "is not a CSV in UTF-8"),

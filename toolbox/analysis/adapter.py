@@ -62,9 +62,9 @@ def as_classifier(
             )
         case _:
             raise InputError(
-                f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are images "
-                f"(None, height, width, 1 or 3) and (None, {count}); put layers around it, such as "
-                "Reshape and Permute, that give it that form, and save the whole"
+                f"{path} takes {shapes[0]} and gives {shapes[1]}; needed are one "
+                f"input (None, height, width, 1 or 3) and one output (None, {count}); put layers "
+                "around it, such as Reshape and Permute, that give it that form, and save the whole"
             )
     if len(shapes[1]) > 1:
         print(f"{path} has {len(shapes[1])} outputs; taken is the one of {count} values")

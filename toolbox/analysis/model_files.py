@@ -7,6 +7,7 @@ is, and what to do.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 import shutil
@@ -23,6 +24,7 @@ from toolbox.files import InputError
 
 LARGEST_CONFIG = 50_000_000  # bytes; the config of a deep network is far smaller than this
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+NO_NAME = re.compile(r"[^\w.-]", re.ASCII)  # what no name of a layer may hold
 LONGEST_REASON = 300  # characters; a longer message is a dump of the configuration
 
 
@@ -43,6 +45,8 @@ def load_model(path: Path) -> keras.Model:
             warnings.simplefilter("ignore")  # of what old files lack, and of unbuilt models
             model = keras.saving.load_model(file, safe_mode=True, compile=False)
     except Exception as error:  # Keras, h5py and zipfile each raise their own
+        if getattr(error, "errno", None) == errno.ENOSPC:  # for the temporary copy
+            raise
         raise InputError(
             f"{path} cannot be loaded, being damaged or of another version of Keras: "
             f"{reason_of(error)}"
@@ -172,8 +176,8 @@ def layers_of(config: dict) -> Iterator[dict]:
 
 @contextlib.contextmanager
 def under_its_ending(path: Path, ending: str, config: dict) -> Iterator[Path]:
-    """The file, or a temporary copy that Keras reads: of the right ending, with an InputLayer."""
-    mended = ending == ".h5" and add_input_layer(config)
+    """The file, or a temporary copy that Keras reads: as Keras 3 would have written it."""
+    mended = ending == ".h5" and add_input_layer(config) | rename_layers(config)
     if path.name.endswith(ending) and not mended:
         yield path
         return
@@ -201,6 +205,20 @@ def add_input_layer(config: dict) -> bool:
     layer = {"class_name": "InputLayer", "config": {"batch_input_shape": shape, "name": "input"}}
     config["config"]["layers"].insert(0, layer)
     return True
+
+
+def rename_layers(config: dict) -> bool:
+    """Give layers names that Keras 3 allows, which reads their weights by order; whether any did.
+
+    Those of models from Caffe have a slash: `conv1/7x7_s2`.
+    """
+    insides = [layer.get("config") for layer in layers_of(config)]
+    names = {str(inside.get("name")) for inside in insides if isinstance(inside, dict)}
+    odd, text = [name for name in names if NO_NAME.search(name)], json.dumps(config)
+    for name in odd:
+        text = text.replace(json.dumps(name), json.dumps(NO_NAME.sub("-", name)))
+    config.update(json.loads(text))
+    return bool(odd)
 
 
 def reason_of(error: Exception) -> str:

@@ -1,11 +1,13 @@
 """Compressed and packed files: .gz, .xz, .bz2, .zip, .tar, .tar.gz and the like.
 
-They are unpacked from memory, so whatever goes wrong there means that the content is damaged. What
-comes out is counted: a small file that unpacks to more than LARGEST_UNPACKED bytes is refused.
+They are unpacked from memory, so whatever goes wrong there, unless the disk is full, means that the
+content is damaged. What comes out is counted: a small file that unpacks to more than
+LARGEST_UNPACKED bytes is refused.
 """
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -14,7 +16,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from toolbox.files import InputError
@@ -82,14 +84,17 @@ def extract(path: Path, content: bytes, folder: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_UNPACKED:
                 raise _too_large(path)
-            archive.extractall(folder)
+            for member in archive.infolist():
+                member.filename = member.filename.replace("\\", "/")  # of old packers on Windows
+                archive.extract(member, folder)
 
 
 def choose_table(path: Path, names: Iterable[str]) -> str:
     """The CSV to read among `names`. Raises InputError unless there is one, or one of TABLES."""
-    tables = sorted(n for n in names if n.lower().endswith(".csv") and not is_hidden(n))
+    names = sorted(name for name in names if not is_hidden(name))
+    tables = [name for name in names if name.lower().endswith(".csv")]
     for known in TABLES:
-        named = [name for name in tables if Path(name).name.lower() == known]
+        named = [name for name in tables if PureWindowsPath(name).name.lower() == known]
         if len(named) == 1:
             return named[0]
     if len(tables) == 1:
@@ -97,7 +102,11 @@ def choose_table(path: Path, names: Iterable[str]) -> str:
     if tables:
         held = ", ".join(tables[:5])
         raise InputError(f"{path} holds several CSVs ({held}); unpack it and name one of them")
-    raise InputError(f"{path} holds no .csv; name a table of faces")
+    held = ", ".join(names[:3]) or "nothing"
+    raise InputError(
+        f"{path} holds no .csv, but {held}; give images to prepare_data.py, and unpack what is "
+        "packed twice"
+    )
 
 
 def is_hidden(name: str) -> bool:
@@ -112,6 +121,11 @@ def _explained(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except DAMAGE as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise InputError(
+                f"{path}: no space left to unpack it; make some, or name a folder that has it: "
+                "TMPDIR=FOLDER"
+            ) from None
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(
             f"{path}: cannot unpack it ({reason}); fetch it again, or unpack it by hand"

@@ -179,6 +179,8 @@ def read_name(field: bytes) -> str:
     """The `class_name` of a label."""
     try:
         return class_name(field.decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"label {show(field)} is not in UTF-8; save it as UTF-8") from None
     except ValueError:
         raise ValueError(f"label {show(field)} is no name of a class, as the others are") from None
 
