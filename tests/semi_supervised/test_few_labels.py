@@ -24,6 +24,13 @@ def test_labels_are_kept_stratified_and_seeded():
 def test_some_label_must_be_hidden():
     with pytest.raises(InputError, match="keeps all labels of"):
         hide_labels(in_memory(42), np.arange(42), 6, seed=0)
+    with pytest.raises(InputError, match=r"has 6 images .* fewer"):
+        hide_labels(in_memory(42), np.arange(42), 7, seed=0)
+    few = in_memory(42)
+    with pytest.raises(
+        InputError, match=r"has 0 images of Disgust .* as names"
+    ):  # no smaller number
+        hide_labels(few, np.flatnonzero(few.labels != 1), 3, seed=0)
 
 
 def test_quality_by_hand():

@@ -45,9 +45,11 @@ def hide_labels(
     for label, name in enumerate(faces.classes):
         members = images[faces.labels[images] == label]
         if len(members) < labels_per_class:
+            fewer = "give that many or fewer"
+            absent = "write its labels as names, so that the classes are those that it has"
             raise InputError(
                 f"--labels-per-class is {labels_per_class}, but {faces.path} has {len(members)} "
-                f"images of {name} to train on; give that many or fewer"
+                f"images of {name} to train on; {fewer if len(members) else absent}"
             )
         kept.append(random.choice(members, labels_per_class, replace=False))
     labelled = np.sort(np.concatenate(kept))
