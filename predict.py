@@ -26,7 +26,7 @@ import pandas as pd
 import tyro
 
 import utils
-from toolbox.analysis import predictions, saved_models
+from toolbox.analysis import frozen, predictions, saved_models
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.pictures import open_picture
@@ -199,7 +199,7 @@ def main(args: Args) -> dict:
     first = Path(f"webcam{args.webcam}") if args.webcam is not None else args.inputs[0]
     out = choose_folder(args, first, classifier)
     files = list_files(args.inputs, out) if args.inputs else []
-    computed_in = precision.choose("auto")
+    computed_in = frozen.computed_in(classifier.model, precision.choose("auto"))
     classify = readings.compile_classifier(classifier, computed_in)
     reader = Reader(detector, classify)
     findings, stopped = Findings(classifier.classes, [], [], {}), False

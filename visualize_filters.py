@@ -22,7 +22,7 @@ import tyro
 import utils
 from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis import filter_plots as plots
-from toolbox.analysis import filter_study, saved_models
+from toolbox.analysis import filter_study, frozen, saved_models
 from toolbox.analysis.filter_layers import choose_layers
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell
@@ -118,7 +118,7 @@ def save_study(args: Args, subject: Subject, study: Study) -> dict:
         return subject.headline(f"{classifier.name} {target.name}{way}: {text}")
 
     record = utils.provenance(args, subject.faces) | filter_study.summarize(study, subject, table)
-    record["ascent_in"] = precision.choose(args.precision)
+    record["ascent_in"] = frozen.computed_in(classifier.model, precision.choose(args.precision))
     record |= subject.told
     utils.write_text(path("filters.csv"), table.to_csv(index=False, float_format="%.5g"))
     utils.write_text(path("best_faces.csv"), best.to_csv(index=False, float_format="%.5g"))

@@ -83,7 +83,8 @@ def test_grad_cam_by_hand_also_inside_a_nested_model():
     expected = np.maximum(np.einsum("nyxk,nk->nyx", features, weights), 0)
     np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-8)
     inside = keras.Sequential([keras.Input((48, 48, 1)), *net.model.layers[1:]])
-    nested = explain(classifier_of(inside))
+    nested = explain(classifier_of(inside), "bfloat16")
+    assert nested.precision == "float32"  # in which it is still computed
     np.testing.assert_allclose(attribution.grad_cam(nested, IMAGES, LABELS), maps, rtol=1e-5)
     with pytest.raises(InputError, match="no convolution"):
         attribution.grad_cam(linear(), IMAGES, LABELS)

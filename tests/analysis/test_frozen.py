@@ -8,7 +8,7 @@ import pytest
 from conftest import make_faces
 
 import train_cnn
-from toolbox.analysis.frozen import freeze
+from toolbox.analysis.frozen import computed_in, freeze
 
 FACES = make_faces(4)[0][..., np.newaxis].astype("f4")
 
@@ -81,6 +81,8 @@ def test_a_norm_that_others_share_stays():
     assert norms(freeze(model)) == 2
     nested = keras.Sequential([keras.Input((48, 48, 1)), model])
     assert freeze(nested) is nested
+    assert computed_in(model, "bfloat16") == "bfloat16"
+    assert computed_in(nested, "bfloat16") == "float32"
 
 
 @pytest.mark.parametrize("shared", [0, 1])

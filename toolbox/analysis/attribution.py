@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox.analysis.adapter import are_probabilities, last_activation
-from toolbox.analysis.frozen import freeze
+from toolbox.analysis.frozen import computed_in, freeze
 from toolbox.analysis.model_layers import last_feature_maps, logits_model, record_activations
 from toolbox.analysis.predictions import prepare
 from toolbox.analysis.saved_models import Classifier
@@ -44,7 +44,9 @@ class Explained(NamedTuple):
 
 def explain(classifier: Classifier, precision: str = "float32") -> Explained:
     """Make a model ready for the methods below, which compute in float32 or bfloat16."""
-    model = freeze(logits_model(classifier.model), precision)
+    model = logits_model(classifier.model)
+    precision = computed_in(model, precision)
+    model = freeze(model, precision)
     last = last_feature_maps(model)
     noise = np.random.default_rng(0).uniform(0, 255, (8, SIDE, SIDE))  # an average may come last
     output = np.asarray(model(prepare(classifier, noise), training=False), np.float32)

@@ -19,8 +19,7 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
     In bfloat16 inputs are rescaled, and outputs made, in float32 still.
     A model with others inside, or with quantized layers, is returned as it is.
     """
-    layered = any(isinstance(layer, keras.Model) for layer in model.layers)
-    if layered or any(layer.quantization_mode for layer in model.layers):
+    if not can_be_frozen(model):
         return model
     model = keras.Model(model.inputs[0], model.outputs[0])  # a Sequential cannot leave layers out
     norms, last = foldable_norms(model), model.outputs[0]._keras_history.operation
@@ -48,6 +47,16 @@ def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
             weights = folded_weights(layer, norm) if norm else layer.get_weights()
             frozen.get_layer(layer.name).set_weights(weights)
     return frozen
+
+
+def can_be_frozen(model: keras.Model) -> bool:
+    """Whether `freeze` can rebuild it: no model is inside, and no layer is quantized."""
+    return not any(isinstance(each, keras.Model) or each.quantization_mode for each in model.layers)
+
+
+def computed_in(model: keras.Model, precision: str) -> str:
+    """The precision of `freeze(model, precision)`: float32 if it is left as it is."""
+    return precision if can_be_frozen(model) else "float32"
 
 
 def foldable_norms(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
