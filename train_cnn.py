@@ -43,15 +43,15 @@ class Args:
     # model
     network: Literal["residual", "vgg", "homework"] = "residual"
     """the network; the homework's comes with its optimizer, Adadelta, the others with SGD"""
-    width: int = 24
+    width: int = 32
     """residual, vgg: channels of the first stage; they double at each later one"""
     dropout: float = 0.0
     """vgg, homework: after the dense layers"""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """to compute in; auto is bfloat16 where the processor is fast at it and the network wide"""
 
     # optimization
-    epochs: int = 12
+    epochs: int = 8
     """passes over the training rows, at most"""
     patience: int = 100
     """epochs without a better validation accuracy before training stops"""
