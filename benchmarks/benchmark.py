@@ -9,7 +9,6 @@ README.md beside this file says what is measured and how to read it.
 """
 
 import functools
-import json
 import shlex
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # last, so that `import saliency` finds PAIR's package, not our script
 
+import train_cnn  # noqa: E402
 import utils  # noqa: E402
 from benchmarks import explainers, trainers  # noqa: E402
 from benchmarks.timing import Times, apart, measure, stopwatch, time_process  # noqa: E402
@@ -191,7 +191,7 @@ def summarize(results: dict[str, dict[str, dict]]) -> dict:
     """Two numbers that need more than one table. results: those of a record."""
     training = results["training"]
     peak = results["product"][PRODUCT]["cpu"] * OPERATIONS / 1e12
-    fast = json.loads((ROOT / "models" / "published" / "fast.json").read_text(encoding="utf-8"))
+    epochs = train_cnn.RECIPES["fast"].epochs
     step = training[f"{FAST}, augmented: ours"]["wall"]
     whole = training[f"{HOMEWORK}, augmented: ours"]["wall"]
     return {
@@ -199,7 +199,7 @@ def summarize(results: dict[str, dict[str, dict]]) -> dict:
             name: round(peak / training[f"{HOMEWORK}: {name}"]["cpu"], 3)
             for name in ("ours", "PyTorch")
         },
-        "homework_epochs_of_fast": round(step / whole * fast["epochs"], 2),
+        "homework_epochs_of_fast": round(step / whole * epochs, 2),
     }
 
 

@@ -72,7 +72,7 @@ def test_what_is_quoted_is_measured():
     assert f"| {benchmark.AGAIN} | {benchmark.PANDAS} | 2.00 | 1.00 |" in quoted
     summary = benchmark.summarize(results)
     assert summary["fraction_of_matrix_product"]["ours"] == pytest.approx(0.39)
-    assert summary["homework_epochs_of_fast"] == 7 * 8  # seventh of the trainers, 8 epochs
+    assert summary["homework_epochs_of_fast"] == 7 * train_cnn.RECIPES["fast"].epochs
 
 
 def test_medians_and_ratios():
