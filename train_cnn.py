@@ -51,7 +51,7 @@ class Args:
     """to compute in; auto is bfloat16 where the processor is fast at it and the network wide"""
 
     # optimization
-    epochs: int = 8
+    epochs: int = 10
     """passes over the training rows, at most"""
     patience: int = 100
     """epochs without a better validation accuracy before training stops"""

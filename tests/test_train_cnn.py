@@ -130,9 +130,9 @@ def test_batch_norms_of_compact_do_not_decay():
 @pytest.mark.parametrize(
     ("line", "network", "epochs", "augment"),
     [
-        ("", "residual", 8, True),
+        ("", "residual", 10, True),
         ("--epochs 3", "residual", 3, True),
-        ("fast --no-augment", "residual", 8, False),
+        ("fast --no-augment", "residual", 10, False),
         ("compact --seed 1", "vgg", 150, True),
         ("homework", "homework", 1500, True),
         ("homework --no-augment --epochs 100", "homework", 100, False),
