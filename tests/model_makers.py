@@ -24,6 +24,7 @@ HISTORY = pd.DataFrame(
         "val_loss": [1.9, 1.7, 1.8],
         "seconds": [1.0, 1.0, 1.0],
         "cpu_seconds": [2.0, 2.0, 2.0],
+        "device": ["CPU", "CPU", "CPU"],
     }
 )
 RECORD = {

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from toolbox.dataset.faces import Faces
-from toolbox.engine import tf
+from toolbox.engine import keras, tf
 from toolbox.training.augmentation import fold_in
 from toolbox.training.devices import ONE, Devices
 
-AT_A_TIME = 4  # batches in the making; a GPU takes them faster than one thread makes them
+AT_A_TIME = 4  # batches in the making on JAX; a GPU takes them faster than one thread makes them
 
 
 def training_batches(
@@ -52,7 +52,9 @@ def training_batches(
         return devices.share(faces), devices.share(tf.gather(targets, rows))
 
     stream = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(rows_of)
-    return without_autotune(stream.map(batch, num_parallel_calls=AT_A_TIME).prefetch(2))
+    # Deterministic ops, which TensorFlow's engine is set to, are made one after the other anyway.
+    calls = AT_A_TIME if keras.backend.backend() == "jax" else None
+    return without_autotune(stream.map(batch, num_parallel_calls=calls).prefetch(2))
 
 
 def one_hot(faces: Faces, rows: np.ndarray) -> np.ndarray:
