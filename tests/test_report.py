@@ -214,6 +214,9 @@ def test_cpu_minutes_of_a_run_on_a_gpu_are_not_held_against_a_processor_s(args):
     drawn = pd.read_csv(args.figures_dir / "accuracy_by_time.csv").set_index("run")["cpu_seconds"]
     assert drawn["fast"].tolist() == [60, 60, 60] and drawn["quick"].isna().all()
     assert "| 4.0, NVIDIA H200 |  |" in text
+    assert "times the DNN's CPU time" in text  # of `fast`, which was on a processor
+    edit(args.models_dir / "dnn.json", lambda it: it.update(device="NVIDIA H200"))
+    assert "times the DNN's CPU time" not in text_of(args)
 
 
 def test_only_layers_with_default_settings_are_listed(args):

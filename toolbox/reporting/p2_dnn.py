@@ -59,9 +59,13 @@ def observe(cnn: Run, dnn: Run) -> list[str]:
         f"{run.record['best_epoch']} (`{run.name}`)"
         for run in (cnn, dnn)
     ]
-    one, other = (run.history["cpu_seconds"].median() for run in (cnn, dnn))
-    return [
+    told = [
         f"The CNN has the higher validation accuracy in {ahead.sum()} of {shared} epochs. Best: "
-        f"{' and '.join(best)}.",
-        f"One epoch of the CNN takes {one / max(other, 0.01):.1f} times the DNN's CPU time.",
+        f"{' and '.join(best)}."
     ]
+    if cnn.on_cpu and dnn.on_cpu:
+        one, other = (run.history["cpu_seconds"].median() for run in (cnn, dnn))
+        told.append(
+            f"One epoch of the CNN takes {one / max(other, 0.01):.1f} times the DNN's CPU time."
+        )
+    return told
