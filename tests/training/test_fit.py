@@ -118,6 +118,27 @@ def test_ctrl_c_says_how_to_resume_and_the_resumed_run_is_the_same(
     assert_same_run(tmp_path / "one", other, "net")
 
 
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_a_run_of_constant_rate_is_resumed_for_fewer_or_more_epochs(
+    epochs, faces_csv, tmp_path, monkeypatch
+):
+    args = dnn_args(faces_csv, tmp_path / "one", epochs=3)
+    interrupted(args, 3, monkeypatch, train_dnn.main)
+    record = train_dnn.main(replace(args, epochs=epochs))
+    assert record["epochs"] == record["arguments"]["epochs"] == epochs
+    train_dnn.main(dnn_args(faces_csv, tmp_path / "other", epochs=epochs))
+    assert_same_run(tmp_path / "one", tmp_path / "other", "dnn")
+
+
+def test_what_the_network_does_not_use_does_not_keep_it_from_being_resumed(
+    faces_csv, tmp_path, monkeypatch
+):
+    args = cnn_args(faces_csv, tmp_path, network="homework", width=4, epochs=2)
+    interrupted(args, 2, monkeypatch)
+    record = train_cnn.main(replace(args, width=8, warmup=0.1, epochs=1))
+    assert record["epochs"] == 1 and not {"width", "warmup"} & record["arguments"].keys()
+
+
 def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp_path, monkeypatch):
     # Nothing is learned at this rate, so the first epoch stays the best.
     args = cnn_args(faces_csv, tmp_path, epochs=9, patience=2, learning_rate=1e-30)

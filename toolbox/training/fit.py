@@ -118,8 +118,11 @@ def train(
     keras.config.set_dtype_policy("float32")  # of what is built from now on, in this run or later
     files.refuse_overwriting([split.faces.path], run.outputs)
     network = {"model": hashlib.sha256(model.to_json().encode()).hexdigest()[:12]}
+    compared = configuration(record) | network
+    if isinstance(model.optimizer.get_config()["learning_rate"], float):
+        del compared["epochs"]  # no schedule follows from it, so the run may go on, or end now
     with devices.scope():
-        state = TrainingState(run, model, configuration(record) | network, devices)
+        state = TrainingState(run, model, compared, devices)
     state.open()
     devices.tell(
         f"{run.name}: {model.count_params():,} parameters, {len(split.training):,} training and "
