@@ -62,8 +62,8 @@ class Args:
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: names in order, or alphabetical"""
-    layer: str = ""
-    """convolution to look at; without it each in turn"""
+    layer: tuple[str, ...] = ()
+    """convolutions to look at; without it each in turn"""
 
     # gradient ascent
     steps: int = 64

@@ -35,5 +35,5 @@ def ascend(classifier: Classifier, layer=0, filters=None, **settings):
     target = filter_layers(classifier.model)[layer]
     filters = np.arange(target.filters) if filters is None else np.array(filters)
     settings = maximization.AscentSettings(**settings)
-    climber = maximization.climbers(classifier, target.name)[0]
+    climber = maximization.climbers(classifier, [target.name])[0]
     return target, maximization.ascend(climber, filters, settings)

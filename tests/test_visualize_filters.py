@@ -44,7 +44,7 @@ def written(folder) -> set[str]:
 
 
 def test_the_command_writes_figures_and_one_row_per_filter(models, capsys):
-    records = visualize_filters.main(args_for(models, layer="deep", show=6))
+    records = visualize_filters.main(args_for(models, layer=("deep",), show=6))
     base = models / "figures" / "x" / "deep_faces_PublicTest_steps5_show6"
     assert written(base.parent) == {f"{base.name}_{ending}" for ending in ENDINGS}
     assert all(path.stat().st_size > 10_000 for path in base.parent.glob("*.png"))
@@ -93,10 +93,10 @@ def test_runs_of_other_settings_leave_each_others_files_alone(models):
     before = {path: path.read_bytes() for path in folder.iterdir()}
     others = [{"seed": 3}, {"plain": True}, {"split": "all"}]
     for changes in others:
-        visualize_filters.main(args_for(models, layer="deep", show=4, **changes))
+        visualize_filters.main(args_for(models, layer=("deep",), show=4, **changes))
     assert len(written(folder)) == len(before) + len(others) * len(ENDINGS)
     assert all(path.read_bytes() == content for path, content in before.items())
-    visualize_filters.main(args_for(models, layer="deep", show=4, row=3))
+    visualize_filters.main(args_for(models, layer=("deep",), show=4, row=3))
     one_more = written(folder) - expected  # the row changes the feature maps alone
     assert f"deep_{base}_responses_row3.png" in one_more
     assert len(one_more) == len(others) * len(ENDINGS) + 1
@@ -109,7 +109,7 @@ def test_a_picture_of_ones_own_needs_no_csv(models, monkeypatch, capsys):
     Image.fromarray(IMAGE).resize((90, 60)).save(models / "me.png")
     monkeypatch.setattr(utils, "load_faces", None)
     monkeypatch.setattr(saved_models, "SHIPPED", models / "models" / "x.keras")
-    args = replace(args_for(models, layer="deep"), data=None, model="", image=models / "me.png")
+    args = replace(args_for(models, layer=("deep",)), data=None, model="", image=models / "me.png")
     record = visualize_filters.main(args)["deep"]
     folder, base = models / "figures" / "x", "deep_image-me_responses"
     assert written(folder) == {f"{base}.png", f"{base}.json"}
@@ -130,7 +130,7 @@ def test_a_picture_of_ones_own_needs_no_csv(models, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"layer": "conv_9"}, "no convolution conv_9; there are stem, deep"),
+        ({"layer": ("conv_9",)}, "no convolution conv_9; there are stem, deep"),
         ({"row": 420}, "rows 0 to 419, not 420"),
         ({"steps": 0}, "--steps is 0"),
         ({"show": 0}, "--show is 0"),

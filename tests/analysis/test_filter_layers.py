@@ -106,9 +106,9 @@ def test_activations_are_read_where_the_nonlinearity_begins(stack, measured, rec
 def test_a_layer_is_chosen_by_name_and_a_wrong_name_ends_in_one_line():
     model = classifier_of(layers.Conv2D(2, 5, name="a"), layers.Conv2D(2, 3, name="b")).model
     assert [t.name for t in choose_layers(model)] == ["a", "b"]
-    assert [t.name for t in choose_layers(model, "b")] == ["b"]
+    assert [t.name for t in choose_layers(model, ["b"])] == ["b"]
     with pytest.raises(InputError, match=r"no convolution c; there are a, b$"):
-        choose_layers(model, "c")
+        choose_layers(model, ["b", "c"])
     flat = keras.Sequential([keras.Input((48, 48, 1)), layers.Flatten(), layers.Dense(7)])
     with pytest.raises(InputError, match="has no convolution"):
         choose_layers(flat)

@@ -10,7 +10,7 @@ image slightly shifted, rotated and zoomed (C. Olah et al., "Feature visualizati
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,13 +68,15 @@ class Ascent(NamedTuple):
         return self.faces[best, np.arange(len(best))], self.values.max(axis=0)
 
 
-def climbers(classifier: Classifier, layer: str = "", precision: str = "float32") -> list[Climber]:
-    """The layer of that name, or all convolutions, ready for an ascent in float32 or bfloat16.
+def climbers(
+    classifier: Classifier, names: Collection[str] = (), precision: str = "float32"
+) -> list[Climber]:
+    """The layers of those names, or all convolutions, ready for an ascent in float32 or bfloat16.
 
-    Raises InputError if there is none.
+    Raises InputError if there is not each.
     """
     frozen = classifier._replace(model=freeze(classifier.model, precision))
-    pairs = zip(*(choose_layers(c.model, layer) for c in (classifier, frozen)), strict=True)
+    pairs = zip(*(choose_layers(c.model, names) for c in (classifier, frozen)), strict=True)
     return [Climber(classifier, target, frozen, same) for target, same in pairs]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -91,14 +91,14 @@ def filter_layers(model: keras.Model) -> list[FilterLayer]:
     ]
 
 
-def choose_layers(model: keras.Model, name: str = "") -> list[FilterLayer]:
-    """The convolution of that name, all without one. Raises InputError if there is none."""
+def choose_layers(model: keras.Model, names: Collection[str] = ()) -> list[FilterLayer]:
+    """The convolutions of those names, all without any. Raises InputError if there is not each."""
     found = filter_layers(model)
-    chosen = [target for target in found if name in ("", target.name)]
-    if not chosen:
-        names = ", ".join(target.name for target in found)
-        raise InputError(f"there is no convolution {name}; there are {names}")
-    return chosen
+    there = [target.name for target in found]
+    for name in names:
+        if name not in there:
+            raise InputError(f"there is no convolution {name}; there are {', '.join(there)}")
+    return [target for target in found if not names or target.name in names]
 
 
 def reading_point(layer: keras.Layer, after: Callable) -> tuple[keras.Layer, bool]:
