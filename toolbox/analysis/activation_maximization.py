@@ -113,7 +113,7 @@ def compiled_steps(climber: Climber, settings: AscentSettings) -> tuple[Callable
     shift = settings.shift * field  # random_affine takes fractions of 48 pixels
     moves = {"shift": shift, "rotation": settings.rotation, "zoom": settings.zoom, "flip": False}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def climb(parameters: tf.Tensor, moments: tf.Tensor, filters: tf.Tensor, step: tf.Tensor):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(parameters)
@@ -126,7 +126,7 @@ def compiled_steps(climber: Climber, settings: AscentSettings) -> tuple[Callable
         gradient = tape.gradient(mean, parameters) * tf.cast(tf.size(filters), tf.float32)
         return *step_up(parameters, moments, gradient, step, settings.rate), mean
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def look(parameters: tf.Tensor, filters: tf.Tensor):
         faces = to_faces(parameters)
         return faces, activation(faces, filters)

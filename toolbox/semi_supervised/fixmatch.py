@@ -57,7 +57,7 @@ def fixmatch(
     snapshots = Snapshots(len(data.unlabelled), setting.updates)
     weak, batch, decay = setting.weak, setting.batch_size, setting.ema_decay
 
-    @tf.function
+    @tf.function(autograph=False)  # which takes a second
     def step(update: tf.Tensor) -> tf.Tensor:
         seed = fold_in([setting.seed, 2], update)
         x, targets = draw(labelled, batch, fold_in(seed, 0))

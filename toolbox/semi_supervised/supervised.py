@@ -51,6 +51,7 @@ def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[P
 
     @functools.cache
     def compiled(pools: int) -> Callable:
-        return tf.function(step, input_signature=[tf.TensorSpec((), tf.int32), [pool] * pools])
+        signature = [tf.TensorSpec((), tf.int32), [pool] * pools]
+        return tf.function(step, signature, autograph=False)  # which takes a second
 
     return lambda update, pools: compiled(len(pools))(tf.constant(update), pools)
