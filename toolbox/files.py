@@ -148,6 +148,11 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in sorted(installed) if re.search(OTHER_LETTERS, name))]
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Whether that is what went wrong."""
+    return getattr(error, "errno", None) == errno.ENOSPC
+
+
 def refuse_overwriting(inputs: list[Path | None], outputs: list[Path]) -> None:
     """Raise InputError if one of `outputs` is a file that the run reads."""
     read = {real_path(path) for path in inputs if path}

@@ -7,7 +7,6 @@ is, and what to do.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import re
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 import h5py
 
 from toolbox.engine import keras
-from toolbox.files import InputError
+from toolbox.files import InputError, is_disk_full
 
 LARGEST_CONFIG = 50_000_000  # bytes; the config of a deep network is far smaller than this
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
@@ -45,7 +44,7 @@ def load_model(path: Path) -> keras.Model:
             warnings.simplefilter("ignore")  # of what old files lack, and of unbuilt models
             model = keras.saving.load_model(file, safe_mode=True, compile=False)
     except Exception as error:  # Keras, h5py and zipfile each raise their own
-        if getattr(error, "errno", None) == errno.ENOSPC:  # for the temporary copy
+        if is_disk_full(error):  # for the temporary copy
             raise
         raise InputError(
             f"{path} cannot be loaded, being damaged or of another version of Keras: "

@@ -56,7 +56,7 @@ def plot_grids(grids: list[Grid], title: str) -> Figure:
     bottom = ROW * max(len(grid.rows) for grid in grids) - (ROW - 1) + 0.1
     width, height = INCHES * right, INCHES * (top + bottom)
     wide, letters = width + BAR, int((width + BAR) * LETTERS)
-    title = "\n".join(textwrap.fill(line, letters) for line in title.split("\n"))
+    title = "\n".join(even_lines(line, letters) for line in title.split("\n"))
     tall = height + 0.2 * (title.count("\n") + 1) + 0.1
     figure = Figure(figsize=(wide, tall))
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / tall)
@@ -69,6 +69,15 @@ def plot_grids(grids: list[Grid], title: str) -> Figure:
     axes.set(xlim=(0, right), ylim=(bottom, -top))
     axes.set_axis_off()
     return figure
+
+
+def even_lines(text: str, letters: int) -> str:
+    """As few lines of at most `letters` as can be, none much shorter than the others."""
+    fewest = len(textwrap.wrap(text, letters))
+    for width in range(len(text) // max(fewest, 1), letters):
+        if len(textwrap.wrap(text, width or 1)) == fewest:
+            return textwrap.fill(text, width or 1)
+    return textwrap.fill(text, letters)
 
 
 def draw_grid(axes: Axes, grid: Grid, left: float) -> AxesImage:

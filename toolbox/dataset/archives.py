@@ -7,7 +7,6 @@ LARGEST_UNPACKED bytes is refused.
 
 import bz2
 import contextlib
-import errno
 import gzip
 import io
 import lzma
@@ -19,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
-from toolbox.files import InputError
+from toolbox.files import InputError, is_disk_full
 
 LARGEST_FILE = 8 << 30  # bytes; it is read into memory
 LARGEST_UNPACKED = 2 << 30  # bytes; seven times FER2013
@@ -121,7 +120,7 @@ def _explained(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except DAMAGE as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
+        if is_disk_full(error):
             raise InputError(
                 f"{path}: no space left to unpack it; make some, or name a folder that has it: "
                 "TMPDIR=FOLDER"
