@@ -158,6 +158,13 @@ def test_numbers_come_from_the_records(args):
     assert "43.2 %" in text_of(args)
 
 
+def test_the_epochs_are_counted_in_which_training_is_behind_validation(args):
+    behind = {"accuracy": [0.1, 0.4, 0.8], "val_accuracy": [0.2, 0.4, 0.7]}
+    history = pd.read_csv(args.models_dir / "fast.csv").assign(**behind)
+    history.to_csv(args.models_dir / "fast.csv", index=False)
+    assert "is the lower one in 1 of 3 epochs" in text_of(args)
+
+
 def test_gains_are_of_the_same_seeds(args):
     text = text_of(args)
     assert "| 25 | FixMatch | 16 | 3,000 |  | 0, 1 | 50.0 ± 8.5 | +5.0 | 0.300 | 1.0 |" in text

@@ -113,12 +113,14 @@ def best_epoch(run: Run) -> str:
 
 
 def gap(run: Run) -> str:
-    """Training against validation accuracy in the last epoch."""
-    last = run.history.iloc[-1]
+    """Training against validation accuracy in the last epoch, and in how many it is lower."""
+    history, last = run.history, run.history.iloc[-1]
+    lower = (history["accuracy"] < history["val_accuracy"]).sum()
     return (
         f"In its last epoch `{run.name}`, trained {run.augmentation} augmentation, has a training "
         f"accuracy of {percent(last['accuracy'])} and a validation accuracy of "
-        f"{percent(last['val_accuracy'])}."
+        f"{percent(last['val_accuracy'])}. The training accuracy is the lower one in {lower} of "
+        f"{len(history)} epochs."
     )
 
 
