@@ -5,9 +5,9 @@
     python train_dnn.py --compare-only --cnn fast  # the figure alone
 
 The homework's DNN, 4,469,767 parameters, and its procedure, without augmentation. What to expect
-with FER2013 on two cores, seed 0: 42.3 % of the held-out images and 43.7 % of PublicTest, 100
-epochs in 7 minutes. The homework got 27 %; --no-rescale gets 33.6 %. Against 55.3 % of its CNN with
-as many parameters, that is what convolutions are worth.
+with FER2013 on two cores, seed 0: 42.3 % on the held-out images and 43.7 % on PublicTest, 100
+epochs in 7 minutes. The homework got 27 %; --no-rescale gets 33.6 %. Its CNN,
+with about as many parameters, gets 55.3 %: the difference is what convolutions are worth.
 An interrupted run resumes when you repeat the command. Figures: figures/dnn/history.png, and
 figures/dnn/versus_CNN.png with the two histories side by side.
 """

@@ -1,5 +1,6 @@
-"""What the homework report says of its own runs, on 2,871 held-out faces of FER2013's Training."""
+"""What the homework report says of its own runs, on held-out faces of FER2013's Training."""
 
+VALIDATION_FACES = 2871
 CNN = {"epochs": "about 800", "validation": 0.62, "seconds": 80}
 CNN_NO_AUGMENT = {"epochs": 100, "validation": 0.56, "seconds": 80}
 DNN = {"epochs": 100, "validation": 0.27, "seconds": 20}

@@ -13,7 +13,7 @@ class Missing(NamedTuple):
     command: str
 
     def __str__(self) -> str:
-        return f"*Not there yet: {self.what}. Run `{self.command}`.*"
+        return f"*Not available yet: {self.what}. To make it, run `{self.command}`.*"
 
 
 def percent(fraction: float) -> str:

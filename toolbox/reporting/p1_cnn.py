@@ -49,6 +49,7 @@ def section(records: Records) -> list[str | Missing]:
         *blocks,
         procedure(run),
         run.layers,
+        "Accuracies are those of the saved epoch; commands are those of the record's commit.",
         table(HEADER, rows + [row_of(it) for it in cnns]),
         bullets([best_epoch(run), gap(run), *notes]),
         records.picture(
@@ -119,8 +120,8 @@ def gap(run: Run) -> str:
     return (
         f"In its last epoch `{run.name}`, trained {run.augmentation} augmentation, has a training "
         f"accuracy of {percent(last['accuracy'])} and a validation accuracy of "
-        f"{percent(last['val_accuracy'])}. The training accuracy is the lower one in {lower} of "
-        f"{len(history)} epochs."
+        f"{percent(last['val_accuracy'])}. Training accuracy is below validation accuracy in "
+        f"{lower} of {len(history)} epochs."
     )
 
 

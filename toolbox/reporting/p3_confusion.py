@@ -28,7 +28,10 @@ def section(records: Records, subject: str) -> list[str | Missing]:
             f"training faces; without them {percent(record['without_seen']['accuracy'])}."
         )
     if as_homework:
-        text += " The homework's numbers are before ours."
+        text += (
+            f" Each cell has the homework's value, of its {homework.VALIDATION_FACES:,} validation "
+            "faces, then **ours**."
+        )
         lines.append(compare(read_table(found.beside(".csv"), CLASSES, rows=7)))
     caption = f"Confusion matrix of {subject} on {record['split']}"
     return [

@@ -6,8 +6,8 @@ from toolbox.reporting.markdown import Missing, bullets, table
 from toolbox.reporting.records import FILTERS, SPLITS, Analysis, Records
 
 HEADER = [
-    *("layer", "filters", "sees", "climbed", "ascent, median", "best face, median"),
-    *("untrained, median", "above the best face", "dead"),
+    *("layer", "filters", "receptive field", "optimized", "ascent, median", "best face, median"),
+    *("untrained, median", "ascent above the best face", "dead"),
 ]
 
 
