@@ -9,9 +9,9 @@ same number of updates: on the labelled faces alone (the baseline), by self-trai
 by FixMatch, and with all labels. Each method is one file in toolbox/semi_supervised/. Hidden labels
 only tell how right the pseudo-labels were.
 
-What to expect on PublicTest (FER2013, --precision bfloat16, mean of three seeds, one core): with 250
-labels per class 45.1 % from the labelled faces alone and 49.5 % by FixMatch; with 25 labels 26.1 %
-and 32.7 %; with all labels 54.3 %. 7 minutes for FixMatch, 1 to 2 for each other method.
+What to expect on FER2013's PublicTest (--precision bfloat16, mean of three seeds, one core): with
+250 labels per class 45.1 % from the labelled faces alone and 49.5 % by FixMatch; with 25 labels
+26.1 % and 32.7 %; with all labels 54.3 %. 7 minutes for FixMatch, 1 to 2 for each other method.
 Self-training gains 1 point at 250 labels and none at 25, clustering 2.6 and none. FixMatch gains
 more in a longer run: 53.6 % with --width 24 --updates 12000 --temperature 0.5, in an hour. --quick
 takes 2 CPU minutes.
