@@ -43,7 +43,7 @@ test: .venv/installed-dev
 	$(RUN) -m pytest
 
 .venv/installed: requirements.txt
-	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else 'Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.12' % v)"
+	@$(PYTHON) -c "import sys; v = sys.version_info[:3]; sys.exit(None if (3, 11, 4) <= v < (3, 14) else 'Python 3.11.4 to 3.13 is needed, but $(PYTHON) is %d.%d.%d; name another: make PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet -r requirements.txt
 	touch $@

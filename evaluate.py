@@ -33,7 +33,7 @@ from toolbox.late import Figure
 from utils import SIDE, Faces, InputError
 
 LEAST_FACES = 20  # different ones, to fit a temperature on half of them
-LONGEST_NAME = 100  # characters of a file's name for all members of an ensemble
+LONGEST_NAME = 100  # bytes of a file's name for all members of an ensemble
 
 
 @dataclass
@@ -141,7 +141,7 @@ def calibrate(subject: Subject, split: str, probabilities: np.ndarray, seed: int
     if split in ("validation", "PublicTest") and len(first) >= LEAST_FACES:
         scaled = calibration.cross_fitted(probabilities, subject.labels, first[place], seed)
         variants["at a temperature fitted on the other half"] = scaled
-    elif fit_on is not None and len(fit_on) and split != "all":
+    elif fit_on is not None and len(fit_on) and not np.isin(rows, fit_on).any():
         others = predictions.predict(subject.classifier, faces.images[fit_on])
         temperature = calibration.fit_temperature(others, faces.labels[fit_on].astype(int))
         scaled = calibration.at_temperature(probabilities, temperature)
@@ -168,7 +168,7 @@ def unique_name(args: Args, subject: Subject) -> str:
 def what_changes_it(args: Args, members: list[Subject], other: Subject | None) -> str:
     """The end of the record's file name: all that was asked for."""
     ensemble = "+".join(unique_name(args, each) for each in members)
-    if len(ensemble) > LONGEST_NAME:
+    if len(ensemble.encode()) > LONGEST_NAME:
         digest = hashlib.sha256(ensemble.encode()).hexdigest()[:8]
         ensemble = f"{len(members)}-{digest}"
     return (

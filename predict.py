@@ -146,7 +146,8 @@ def choose_folder(args: Args, first: Path, classifier: Classifier, synthetic: bo
     more = f"_and_{len(args.inputs) - 1}_more" if len(args.inputs) > 1 else ""
     model = f"_{saved_models.unique_name(classifier, args.models_dir, False)}" if args.model else ""
     settings = utils.changed(args, "every", "seconds", "smooth", "detector")
-    name = utils.stem_of(real_path(first))
+    real = real_path(first)  # the name of a folder has no ending
+    name = utils.stem_of(real.parent / f"{real.name}.folder" if real.is_dir() else real)
     name += f"{more}{model}{classifier.settings}{settings}"
     out = args.out or utils.output_folder(args.figures_dir, synthetic) / "predictions" / name
     if out.exists() and not out.is_dir():
@@ -185,7 +186,7 @@ def read_arguments() -> Args:
 
 
 def main(args: Args) -> dict:
-    """Name the expressions as `args` say; returns the record written beside them."""
+    """Name the expressions as `args` say; returns the record, of --data the number of rows."""
     utils.check_limits(args, {k: v for k, v in LIMITS.items() if getattr(args, k) is not None})
     if not 0 <= args.seconds[0] < args.seconds[1]:
         raise InputError("--seconds needs two times, the second after the first, as 10 20")

@@ -68,7 +68,7 @@ class Args:
     output: Path | None = None
     """CSV to write; without it data/fer2013.csv, data/ferplus.csv or data/synthetic_faces.csv"""
     overwrite: bool = False
-    """replace the output if it exists"""
+    """replace the output if it exists; synthetic faces are replaced in any case"""
     report_only: bool = False
     """write nothing"""
     figures_dir: Path = utils.FIGURES
@@ -117,7 +117,8 @@ def read(source: Path, numbering: str, find_faces: bool = False) -> Faces:
             found = find(source, Path(scratch))
             if found.is_dir():
                 find_face = find_by_yunet() if find_faces else None
-                return image_folder.read_image_folder(found, numbering, find_face)
+                faces = image_folder.read_image_folder(found, numbering, find_face)
+                return faces._replace(path=source)  # not the folder that is gone
             if numbering != class_folders.USUAL or find_faces:
                 flag = "--find-faces" if find_faces else "--numbering"
                 raise InputError(f"{flag} is for image folders; {source} is a table")

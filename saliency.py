@@ -243,6 +243,8 @@ def explain_rows(args: Args) -> dict:
 def main(args: Args) -> dict:
     """Make the maps, evaluate them, write figures; returns the record written beside them."""
     utils.check_limits(args, LIMITS)
+    if args.image and args.rows:
+        raise InputError("--image shows a picture, --rows shows faces of a CSV; give one of them")
     saved_models.require_tensorflow()
     return explain_image(args) if args.image else explain_rows(args)
 

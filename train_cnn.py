@@ -45,7 +45,7 @@ class Args:
     network: Literal["residual", "vgg", "homework"] = "residual"
     """the network; the homework's comes with its optimizer, Adadelta, the others with SGD"""
     width: int = 32
-    """residual, vgg: channels of the first stage; they double at each later one"""
+    """residual (even, at most 50), vgg: channels of the first stage, doubled at each later one"""
     dropout: float = 0.0
     """vgg, homework: after the dense layers"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -55,7 +55,7 @@ class Args:
     epochs: int = 10
     """passes over the training rows, at most"""
     patience: int = 100
-    """epochs without a better validation accuracy before training stops"""
+    """keep best: epochs without a better validation accuracy before training stops"""
     batch_size: int = 128
     """faces per step"""
     keep: Literal["best", "last"] = "best"
@@ -114,7 +114,7 @@ RECIPES = {
         rotation=40.0, zoom=0.2, flip=True, erase=0.0,
     ),
 }  # fmt: skip
-UNUSED = ("width", "warmup", "weight_decay")  # by the homework's network, so not recorded
+UNUSED = {"residual": ("dropout",), "homework": ("width", "warmup", "weight_decay")}
 
 
 def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
@@ -234,7 +234,7 @@ def main(args: Args) -> dict:
     split = fit.split_faces(faces, args.validation_fraction, args.seed, args.targets == "votes")
     fit.make_repeatable(args.seed, args.precision)
     record = utils.provenance(args, faces)
-    for name in UNUSED if args.network == "homework" else ():
+    for name in UNUSED.get(args.network, ()):  # so that no record tells of it
         del record["arguments"][name]
     used = devices.start(args.distribute, args.batch_size, fit.configuration(record))
     with used.scope():

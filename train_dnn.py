@@ -146,8 +146,9 @@ def plot_comparison(histories: dict[str, pd.DataFrame], labels: list[str], title
         seconds.bar_label(bar, fmt="%.1f s")
     seconds.set_ylabel("seconds per epoch (median)")
     seconds.margins(y=0.1)
-    lines = [line for line in accuracy.lines[::2]]
-    legend = figure.legend(lines, map(files.plain, labels), loc="outside lower center", ncols=1)
+    legend = figure.legend(
+        accuracy.lines[::2], map(files.plain, labels), loc="outside lower center", ncols=1
+    )
     legend.set_title("solid: validation, dotted: training")
     return figure
 
@@ -182,11 +183,13 @@ def main(args: Args) -> dict:
     """Train and compare as `args` say; returns the record of models/NAME.json."""
     utils.check_limits(args, fit.LIMITS)
     fit.check_name(args.name)
-    if args.cnn == args.name:
-        raise utils.InputError(f"--cnn {args.cnn} is this run itself; name another")
     faces = utils.load_faces(args.data)
     models_dir = utils.output_folder(args.models_dir, faces.synthetic)
     cnn = find_cnn(models_dir, args.cnn)  # fail before the training
+    if cnn == args.name:
+        raise utils.InputError(
+            f"{cnn}, the CNN to compare with, is this run itself; give another --name or --cnn"
+        )
     record = read_run(models_dir, args.name)[1] if args.compare_only else train(args, faces)
     if cnn:
         compare(args, cnn, faces)

@@ -144,6 +144,8 @@ def show_picture(args: Args) -> dict:
         path = folder / f"{target.file_name}_image-{picture}{settings}_responses.png"
         utils.refuse_overwriting([args.image], [path])
         maps = maximization.feature_maps(classifier, target, face.image)
+        if not np.isfinite(maps).all():
+            raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
         highest = maps.max(axis=(1, 2))
         shown, photo = np.argsort(-highest)[: args.show], Cell(face.picture, "photo", face.box)
         title = f"{classifier.name} {target.name}: feature maps of {args.image.name}"
@@ -189,6 +191,8 @@ def study_filters(args: Args) -> dict:
 def main(args: Args) -> dict:
     """Look at the filters, or at their maps of a picture; returns {layer: its JSON record}."""
     utils.check_limits(args, LIMITS)
+    if args.image and args.row is not None:
+        raise InputError("--image shows a picture, --row shows a face of a CSV; give one of them")
     saved_models.require_tensorflow()
     return show_picture(args) if args.image else study_filters(args)
 

@@ -1,5 +1,6 @@
 """Small faces that every test can make for itself."""
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,25 @@ import pandas as pd
 import pytest
 
 import utils
+from toolbox import files
 from toolbox.dataset import fer2013_csv
 from toolbox.dataset.faces import Faces
 from toolbox.files import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.name != "utils.py")
+
+
+def flags(source: str) -> set[str]:
+    """--name for each field of `Args`, and --no-name for what is true or false."""
+    found = {"--help"}
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    for field in [part for node in classes if node.name == "Args" for part in node.body]:
+        if isinstance(field, ast.AnnAssign):
+            name = field.target.id.replace("_", "-")
+            found |= {f"--{name}"}
+            found |= {f"--no-{name}"} if ast.unparse(field.annotation) == "bool" else set()
+    return found
 
 
 def make_faces(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,6 +54,20 @@ def write_votes(path: Path, usage: np.ndarray) -> Path:
     return path
 
 
+def killed_in_epoch(number: int) -> str:
+    """Code that lets a training script kill itself when it begins that epoch."""
+    return f"""
+import os, signal
+from toolbox.training.state import TrainingState
+begin = TrainingState.on_epoch_begin
+def begin_or_die(self, epoch, logs=None):
+    if epoch + 1 == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    begin(self, epoch, logs)
+TrainingState.on_epoch_begin = begin_or_die
+"""
+
+
 @pytest.fixture(autouse=True)
 def mistakes_are_told_in_one_line(monkeypatch):
     """Of every mistake that any test makes."""
@@ -48,6 +77,13 @@ def mistakes_are_told_in_one_line(monkeypatch):
         ValueError.__init__(self, message)
 
     monkeypatch.setattr(InputError, "__init__", one_line)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Figures are empty files, which saves seconds."""
+    for module in (files, utils):
+        monkeypatch.setattr(module, "save_figure", lambda _, path: files.write_text(path, ""))
 
 
 @pytest.fixture

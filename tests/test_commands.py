@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, flags
+
+import train_cnn
+from toolbox.analysis.filter_layers import choose_layers
 
 # What makes each script small; flags of the README's own command come first.
 SMALL = {
@@ -90,20 +93,77 @@ def test_git_status_is_clean_after_the_readmes_commands(copy):
     assert len(made) > 20
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is absent")
-@pytest.mark.parametrize("name", ["faces.csv", "two  words.csv", "dq\"x'$y`z`$(w)#.csv", "~/a.csv"])
-def test_make_hands_on_the_path_as_it_is(tmp_path, name):
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "installed").touch()
-    show = tmp_path / "show"
-    show.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is absent")
+
+
+def copy_makefile(folder: Path) -> None:
+    """With an environment that counts as installed."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copy(ROOT / "requirements.txt", folder)
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "installed").touch()
+    os.utime(folder / "requirements.txt", (0, 0))
+
+
+def run_make(folder: Path, *arguments: str, fails: str = "") -> list[list[str]]:
+    """The calls that `make` makes; that of the script `fails` fails."""
+    show = folder / "show"
+    show.write_text(
+        f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n"
+        f"sys.exit(sys.argv[1] == {fails!r})\n"
+    )
     show.chmod(0o755)
-    os.utime(tmp_path / "requirements.txt", (0, 0))
-    command = ["make", "-s", "all", "RUN=./show", f"DATA={name}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    calls = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    command = ["make", "-s", "all", "RUN=./show", *arguments]
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "DATA")}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=not fails
+    )
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["two  words.csv", "dq\"x'$y`z`$(w)#.csv", "~/a.csv"])
+def test_make_hands_on_the_path_as_it_is(tmp_path, name):
+    copy_makefile(tmp_path)
+    calls = run_make(tmp_path, f"DATA={name}")
     assert len(calls) == 7
     for call in calls:
         assert call[call.index("--data") + 1] == name
+
+
+@needs_make
+def test_make_without_data_is_a_shorter_rehearsal(tmp_path):
+    copy_makefile(tmp_path)
+    calls = run_make(tmp_path)
+    for script, *arguments in calls:
+        known = flags((ROOT / script).read_text())
+        assert {argument for argument in arguments if argument.startswith("--")} <= known, script
+    assert [call for call in calls if "--epochs" in call] == calls[:2]
+    [filters] = [call for call in calls if "--layer" in call]
+    names = filters[filters.index("--layer") + 1 :]
+    assert len(choose_layers(train_cnn.build_residual_cnn(8), names)) == len(names) == 3
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fer2013.csv").touch()
+    whole = run_make(tmp_path)
+    assert not [call for call in whole if "--epochs" in call or "--layer" in call]
+
+
+@needs_make
+def test_make_ends_where_a_script_fails_but_for_few_labels(tmp_path):
+    copy_makefile(tmp_path)
+    assert run_make(tmp_path, fails="train_dnn.py")[-1][0] == "train_dnn.py"
+    assert run_make(tmp_path, fails="semi_supervised.py")[-1][0] == "report.py"
+
+
+@needs_make
+def test_make_clean_leaves_what_is_the_users(tmp_path):
+    copy_makefile(tmp_path)
+    own = ["models/fast.keras", "figures/fast/history.png", "data/fer2013.csv"]
+    made = ["models/sample/fast.keras", "figures/sample/fast/history.png"]
+    made += ["data/synthetic_faces.csv", "data/fer2013.csv.cache"]
+    for name in own + made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run(["make", "-s", "clean"], cwd=tmp_path, check=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*own, "Makefile", "requirements.txt"}

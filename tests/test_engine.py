@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
-from test_house import SCRIPTS
+from conftest import ROOT, SCRIPTS
 
 FIRST_STEP = """
 from toolbox.engine import tf

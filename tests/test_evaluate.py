@@ -19,6 +19,8 @@ from toolbox.analysis.subject import open_subject
 from toolbox.dataset import fer2013_csv, splits
 from utils import InputError
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:

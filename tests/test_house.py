@@ -7,17 +7,14 @@ import ast
 import graphlib
 from pathlib import Path
 
-import pytest
-from conftest import ROOT
+from conftest import ROOT, SCRIPTS
 
 MOST_LINES, MOST_PARAMETERS = 80, 7
 TREES = {
     path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8"))
-    for pattern in ("*.py", "toolbox/**/*.py", "benchmarks/**/*.py", "tests/**/*.py")
+    for pattern in ("*.py", "toolbox/**/*.py", "benchmarks/**/*.py")
     for path in sorted(ROOT.glob(pattern))
 }
-HOUSE = {path: tree for path, tree in TREES.items() if path.parts[0] != "tests"}
-SCRIPTS = [path for path in HOUSE if len(path.parts) == 1 and path.name != "utils.py"]
 
 
 def module_name(path: Path) -> str:
@@ -70,10 +67,3 @@ def test_functions_are_short():
         if isinstance(node, ast.FunctionDef)
     ]
     assert [(path, node.name) for path, node in functions if too_large(node)] == []
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=str)
-def test_a_script_says_what_it_is_and_has_arguments_and_a_main(path):
-    tree = HOUSE[path]
-    names = {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
-    assert ast.get_docstring(tree) and {"Args", "main"} <= names

@@ -3,7 +3,6 @@
 No script is imported: its flags are the fields of its `Args`, read from the source.
 """
 
-import ast
 import json
 import re
 import shlex
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, flags
 
 PUBLISHED = ROOT / "models" / "published"
 FOLDERS = (".", "docs", "benchmarks", "data", "models/published")
@@ -36,18 +35,6 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
     """The scripts that stand in the text's code, each with its arguments."""
     code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
     return [(call[1], shlex.split(call[2])) for part in code for call in COMMAND.finditer(part)]
-
-
-def flags(source: str) -> set[str]:
-    """--name for each field of `Args`, and --no-name for what is true or false."""
-    found = {"--help"}
-    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    for field in [part for node in classes if node.name == "Args" for part in node.body]:
-        if isinstance(field, ast.AnnAssign):
-            name = field.target.id.replace("_", "-")
-            found |= {f"--{name}"}
-            found |= {f"--no-{name}"} if ast.unparse(field.annotation) == "bool" else set()
-    return found
 
 
 def tables(text: str) -> list[list[dict[str, str]]]:

@@ -240,6 +240,34 @@ def test_only_layers_with_default_settings_are_listed(args):
     assert "`python visualize_filters.py --layer conv_2a --steps 64`" in text
 
 
+def test_layers_of_one_command_have_it_once_and_the_pictures_of_two(args):
+    folder = args.figures_dir / "fast"
+    for path in folder.glob("conv_*"):
+        path.unlink()
+    command = "--layer conv_0 conv_1b conv_3b"
+    for layer in ("conv_0", "conv_1b", "conv_3b"):
+        write_filters(folder, layer, command=command)
+        (folder / f"{layer}_filters.png").touch()
+    text = text_of(args)
+    assert text.count(f"`python visualize_filters.py {command}`") == 1
+    shown = [layer for layer in ("conv_0", "conv_1b", "conv_3b") if f"{layer}_filters.png" in text]
+    assert shown == ["conv_0", "conv_3b"]
+
+
+def test_public_test_is_reported_before_other_splits(args):
+    folder = args.figures_dir / "fast"
+    whole = json.loads((folder / "validation_confusion.json").read_text())
+    for name, accuracy in (("PublicTest", 0.5), ("validation_input0to1", 0.25)):
+        record = whole | {"split": name, "accuracy": accuracy}
+        write_json(folder / f"{name}_confusion.json", record)
+        for ending in (".csv", ".png"):
+            content = (folder / f"validation_confusion{ending}").read_bytes()
+            (folder / f"{name}_confusion{ending}").write_bytes(content)
+    assert "faces (PublicTest): accuracy 50.0 %" in text_of(args)
+    (folder / "PublicTest_confusion.json").unlink()
+    assert "faces (validation): accuracy 67.1 %" in text_of(args)
+
+
 def test_p2_says_what_it_compares(args):
     assert "This CNN is not the homework's" in text_of(args)
     write_run(args.models_dir, "homework_no_augment", "homework", augment=False)

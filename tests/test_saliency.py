@@ -80,6 +80,7 @@ def test_a_run_writes_figures_scores_and_a_record(args, capsys):
     assert means.shape == (48 * 48, 7) and list(means) == list(CLASSES)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_second_run_in_one_process_overwrites_nothing_of_other_settings(args):
     args = replace(args, rows=(12, 80), split="validation")
     first = saliency.main(args)
@@ -96,12 +97,6 @@ def test_a_second_run_in_one_process_overwrites_nothing_of_other_settings(args):
     for rows in ((84,), (-1,), (0,) * 99):
         with pytest.raises(InputError, match="0 to 83"):
             saliency.main(replace(args, rows=rows))
-
-
-@pytest.fixture
-def without_figures(monkeypatch):
-    """To save seconds."""
-    monkeypatch.setattr(utils, "save_figure", lambda figure, path: None)
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -36,7 +36,7 @@ def test_layer_table_is_the_homeworks_row_by_row():
     assert "Total 4,469,767 parameters, 4,469,767 of them trainable." in written
 
 
-def test_comparison_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
+def test_comparison_with_a_recorded_cnn(faces_csv, tmp_path, capsys, monkeypatch):
     args = dnn_args(faces_csv, tmp_path)
     with pytest.raises(InputError, match=r"fast\.json does not exist; train fast first"):
         train_dnn.main(replace(args, cnn="fast"))
@@ -45,14 +45,16 @@ def test_comparison_with_a_recorded_cnn(faces_csv, tmp_path, capsys):
     write_run(tmp_path / "models", "fast")
     train_dnn.main(replace(args, compare_only=True))
     path = tmp_path / "figures" / "dnn" / "versus_fast.png"
-    assert path.stat().st_size > 10_000
+    assert path.exists()
     table = pd.read_csv(path.with_suffix(".csv"))
     for name in ("fast", "dnn"):
         rows = table[table["model"] == name].drop(columns="model").reset_index(drop=True)
         recorded = pd.read_csv(tmp_path / "models" / f"{name}.csv")
         pd.testing.assert_frame_equal(rows, recorded)
-    with pytest.raises(InputError, match="is this run itself"):
-        train_dnn.main(replace(args, cnn="dnn"))
+    monkeypatch.setattr(train_dnn, "train", None)
+    for changes in ({"cnn": "dnn"}, {"name": "fast"}):  # fast is the one to compare with
+        with pytest.raises(InputError, match="is this run itself"):
+            train_dnn.main(replace(args, **changes))
 
 
 def test_a_comparison_says_what_it_compares():

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 SILENT = 2  # seconds of a loop before a terminal shows anything
 REDRAWN = 0.2  # seconds between two states of the line
@@ -45,9 +45,9 @@ class Progress:
         self.shown = text
 
 
-def watch(items: Iterable, things: str, total: int | None = None) -> Iterator:
-    """Hand on `items`, of which there are `total`, and show how far that is."""
-    progress = Progress(things, len(items) if total is None else total)
+def watch(items: Collection, things: str) -> Iterator:
+    """Hand on `items`, and show how far that is."""
+    progress = Progress(things, len(items))
     try:
         for item in items:
             yield item

@@ -36,6 +36,7 @@ def test_outputs_are_put_into_our_order(last):
     expected = brightness_model(last=last).predict(images[..., np.newaxis], verbose=0)
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
     if last != "sigmoid":
+        assert adapter.last_activation(ordered) == (last or "linear")
         assert (output.argmax(axis=1) == labels).mean() > 0.95
         logits = logits_model(ordered).predict(images[..., np.newaxis], verbose=0)
         plain = logits_model(brightness_model(last=last)).predict(

@@ -74,6 +74,12 @@ def test_integrated_gradients_add_up_and_double_their_steps():
     np.testing.assert_allclose(maps.sum(axis=(1, 2)), change, rtol=0.051)
 
 
+def test_integrated_gradients_of_more_steps_than_the_most_are_computed():
+    net = convolutional(layers.Dense(7))
+    maps, error = attribution.integrated_gradients(net, IMAGES, LABELS, steps=3, most_steps=2)
+    assert np.isfinite(error).all() and np.abs(maps).max() > 0
+
+
 def test_grad_cam_by_hand_also_inside_a_nested_model():
     net = convolutional()
     maps = attribution.grad_cam(net, IMAGES, LABELS)

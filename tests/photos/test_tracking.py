@@ -40,3 +40,8 @@ def test_after_a_half_life_half_of_the_old_is_left():
     assert reading.probabilities == pytest.approx([0.5, 0.5])
     (reading,) = tracker.follow([face(0, probability=0.0)], 1.2)
     assert reading.probabilities == pytest.approx([0.125, 0.875])
+
+
+def test_a_face_keeps_its_number_where_frames_are_far_apart():
+    tracker = Tracker(interval=3 * LOST)
+    assert [numbers(tracker, 3 * LOST * i, face(0)) for i in range(3)] == [[1], [1], [1]]

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, in_memory, make_faces
+from conftest import ROOT, in_memory, killed_in_epoch, make_faces
 
 import train_cnn
 from toolbox.dataset import fer2013_csv
-from toolbox.training import batches
+from toolbox.files import InputError
+from toolbox.training import batches, devices
 from toolbox.training.devices import SETTINGS, Devices
 
 needs_jax = pytest.mark.skipif(
@@ -60,7 +60,7 @@ def start(data: Path, folder: Path, *more: str, before: str = "", **environment:
     )
 
 
-def start_pair(data: Path, folder: Path, *more: str) -> list[subprocess.Popen]:
+def start_pair(data: Path, folder: Path, before: str = "") -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -69,7 +69,7 @@ def start_pair(data: Path, folder: Path, *more: str) -> list[subprocess.Popen]:
             data,
             folder,
             "--distribute",
-            *more,
+            before=before,
             JAX_COMPILATION_CACHE_DIR=str(folder.with_name("cache")),
             **JAX,
             **dict(zip(SETTINGS, (address, "2", str(process)), strict=True)),
@@ -101,12 +101,7 @@ def history_of(folder: Path) -> pd.DataFrame:
 @needs_jax
 def test_two_processes_train_as_one_and_resume(faces_csv, tmp_path):
     ended(start(faces_csv, tmp_path / "one", **JAX))
-    pair = start_pair(faces_csv, tmp_path / "two")
-    for line in pair[0].stdout:
-        if "Epoch 2/2" in line:
-            break
-    for process in pair:
-        process.send_signal(signal.SIGKILL)
+    for process in start_pair(faces_csv, tmp_path / "two", before=killed_in_epoch(2)):
         process.communicate()
     first, second = ended(*start_pair(faces_csv, tmp_path / "two"))
     assert "Resuming after epoch 1 of 2" in first
@@ -165,25 +160,15 @@ def test_rows_that_fill_up_an_evaluation_weigh_nothing():
     np.testing.assert_allclose(weights, [68 / 67] * 67 + [0], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        pytest.param(
-            {"KERAS_BACKEND": "jax", SETTINGS[1]: "2", SETTINGS[2]: "0"},
-            f"{SETTINGS[0]} must be set",
-            marks=needs_jax,
-        ),
-        pytest.param(
-            {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=5"},
-            "--batch-size 84 cannot be shared evenly by 5 devices",
-            marks=needs_jax,
-        ),
-    ],
-)
-def test_bad_set_up_ends_in_one_line(settings, expected, faces_csv, tmp_path):
-    process = start(faces_csv, tmp_path / "models", "--distribute", **settings)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 1
-    assert expected in output and "Traceback" not in output
-    assert output.splitlines()[-1].startswith("error: ")
-    assert not (tmp_path / "models").exists()
+def test_half_a_set_up_is_refused(monkeypatch):
+    for name, value in zip(SETTINGS[1:], "20", strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"set {SETTINGS[0]} too"):
+        devices.meet()
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
+    monkeypatch.setattr(devices, "meet", lambda: Devices(count=5))
+    monkeypatch.setattr(devices.keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="--batch-size 84 cannot be shared evenly by 5 devices"):
+        devices.start(True, 84, {})

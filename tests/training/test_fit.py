@@ -1,6 +1,5 @@
 """The real commands, run small: an interrupted run ends as it would have, and mistakes in one line."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_faces
+from conftest import ROOT, killed_in_epoch, make_faces
 from model_makers import cnn_args, dnn_args
 
 import train_cnn
@@ -24,14 +23,17 @@ from toolbox.training import fit
 from toolbox.training.run_records import Run
 from toolbox.training.state import TrainingState
 
+pytestmark = pytest.mark.usefixtures("without_figures")
 
-def start(data: Path, folder: Path, **options) -> subprocess.Popen:
-    """train_dnn.py as dnn_args, of four epochs."""
-    line = [sys.executable, str(ROOT / "train_dnn.py"), "--data", str(data)]
+
+def start(data: Path, folder: Path, before: str = "", **options) -> subprocess.Popen:
+    """train_dnn.py as dnn_args, of four epochs; before: code to run first."""
+    code = f'{before}\nimport runpy\nrunpy.run_path("train_dnn.py", run_name="__main__")'
+    line = [sys.executable, "-c", code, "--data", str(data)]
     line += ["--models-dir", str(folder / "models"), "--figures-dir", str(folder / "figures")]
     line += ["--width", "16", "--batch-size", "32", "--epochs", "4"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, **pipes, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **options)
+    return subprocess.Popen(line, **pipes, cwd=ROOT, **options)
 
 
 def history_of(folder: Path, name: str) -> pd.DataFrame:
@@ -82,23 +84,33 @@ def interrupted(args: train_cnn.Args, epoch: int, monkeypatch, main=train_cnn.ma
             main(args)
 
 
-def test_a_run_that_is_stopped_twice_ends_with_the_very_weights(faces_csv, tmp_path, monkeypatch):
+def stopped(args: train_cnn.Args, monkeypatch) -> None:
+    """Begin a run and press Ctrl-C before the first step."""
+
+    def fit_nothing(self, *positional, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", fit_nothing)
+        with pytest.raises(KeyboardInterrupt):
+            train_cnn.main(args)
+
+
+def test_a_run_that_is_stopped_twice_ends_with_the_very_weights(
+    faces_csv, tmp_path, monkeypatch, capsys
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train_dnn.main(dnn_args(faces_csv, whole, epochs=4))
     interrupted(dnn_args(faces_csv, killed, epochs=4), 2, monkeypatch, train_dnn.main)
-    process = start(faces_csv, killed)
-    for line in process.stdout:
-        if "Epoch 4/4" in line:
-            process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process = start(faces_csv, killed, before=killed_in_epoch(4))
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
     assert not (killed / "models" / "dnn.keras").exists()
     # What a kill in the middle of writing would have left besides: of a process that is gone.
     for leftover in (".dnn.state.999999999.npz", ".dnn.999999999.keras"):
         (killed / "models" / leftover).write_bytes(b"half")
-    process = start(faces_csv, killed)
-    said, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert "Resuming after epoch 3 of 4" in said
+    train_dnn.main(dnn_args(faces_csv, killed, epochs=4))
+    assert "Resuming after epoch 3 of 4" in capsys.readouterr().out
     assert_same_run(killed, whole, "dnn")
     left = {path.name for path in (killed / "models").iterdir()}
     assert left == {f"dnn{ending}" for ending in (".keras", ".csv", ".txt", ".json")}
@@ -107,7 +119,7 @@ def test_a_run_that_is_stopped_twice_ends_with_the_very_weights(faces_csv, tmp_p
 def test_ctrl_c_says_how_to_resume_and_the_resumed_run_is_the_same(
     faces_csv, tmp_path, monkeypatch, capsys
 ):
-    args = cnn_args(faces_csv, tmp_path / "one", epochs=3, dropout=0.3)
+    args = cnn_args(faces_csv, tmp_path / "one", network="vgg", epochs=3, dropout=0.3)
     interrupted(args, 2, monkeypatch)
     said = capsys.readouterr().err
     assert "1 of 3 epochs are done; repeat the command, without --fresh, to resume." in said
@@ -124,6 +136,8 @@ def test_a_run_of_constant_rate_is_resumed_for_fewer_or_more_epochs(
 ):
     args = dnn_args(faces_csv, tmp_path / "one", epochs=3)
     interrupted(args, 3, monkeypatch, train_dnn.main)
+    with pytest.raises(InputError, match="has 2 epochs, more than --epochs 1; give --epochs 2"):
+        train_dnn.main(replace(args, epochs=1))
     record = train_dnn.main(replace(args, epochs=epochs))
     assert record["epochs"] == record["arguments"]["epochs"] == epochs
     train_dnn.main(dnn_args(faces_csv, tmp_path / "other", epochs=epochs))
@@ -133,10 +147,17 @@ def test_a_run_of_constant_rate_is_resumed_for_fewer_or_more_epochs(
 def test_what_the_network_does_not_use_does_not_keep_it_from_being_resumed(
     faces_csv, tmp_path, monkeypatch
 ):
-    args = cnn_args(faces_csv, tmp_path, network="homework", width=4, epochs=2)
-    interrupted(args, 2, monkeypatch)
-    record = train_cnn.main(replace(args, width=8, warmup=0.1, epochs=1))
-    assert record["epochs"] == 1 and not {"width", "warmup"} & record["arguments"].keys()
+    def build(dropout, classes):
+        answers = [keras.layers.Flatten(), keras.layers.Dense(classes), keras.layers.Softmax()]
+        return keras.Sequential([keras.Input((48, 48, 1)), *answers])
+
+    monkeypatch.setattr(train_cnn, "build_homework_cnn", build)
+    args = cnn_args(faces_csv, tmp_path, network="homework", width=4, epochs=2, learning_rate=1e-3)
+    stopped(args, monkeypatch)
+    record = train_cnn.main(replace(args, width=8, warmup=0.1, weight_decay=0.1, epochs=1))
+    assert (
+        record["epochs"] == 1 and not {*train_cnn.UNUSED["homework"]} & record["arguments"].keys()
+    )
 
 
 def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp_path, monkeypatch):
@@ -154,7 +175,7 @@ def test_a_run_that_was_killed_after_it_stopped_early_only_writes(faces_csv, tmp
 
 def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
     args = cnn_args(faces_csv, tmp_path, epochs=3, network="vgg")
-    interrupted(args, 2, monkeypatch)
+    stopped(args, monkeypatch)
     before = content_of(tmp_path / "models")
     changes = {
         "seed is 0 there, 1 here": {"seed": 1},
@@ -183,7 +204,7 @@ def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
     state.write_bytes(state.read_bytes()[:-99])
     with pytest.raises(InputError, match=r"damaged.*--fresh"):
         train_cnn.main(args)
-    interrupted(replace(args, seed=1, fresh=True), 1, monkeypatch)
+    stopped(replace(args, seed=1, fresh=True), monkeypatch)
 
 
 def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
@@ -225,6 +246,24 @@ def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
     last = TrainingState(replace(run, keep="last"), model, {})
     last.history = state.history
     assert last.best()["epoch"] == 4 and not last.is_over()  # no epoch is chosen: no patience
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", 2), ("last", 3)])
+def test_the_weights_of_the_epoch_that_counts_are_kept(keep, kept, tmp_path):
+    model = train_cnn.build_residual_cnn(2)
+    model.compile("sgd", "categorical_crossentropy")
+    run = Run("x", 0, 3, 2, 32, False, tmp_path, tmp_path, keep)
+    state = TrainingState(run, model, {})
+    state.open()
+    for number, accuracy in ((1, 0.2), (2, 0.6), (3, 0.4)):
+        model.set_weights([np.full_like(weights, number) for weights in model.get_weights()])
+        state.on_epoch_begin(number - 1)
+        logs = {"accuracy": 0.0, "loss": 1.0, "val_accuracy": accuracy, "val_loss": 1.0}
+        state.on_epoch_end(number - 1, logs)
+    resumed = TrainingState(run, model, {})
+    resumed.load()
+    for its in (state, resumed):
+        assert {float(weights.flat[0]) for weights in its.best_weights} == {kept}
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_earlier_files(faces_csv, tmp_path):

@@ -113,6 +113,8 @@ def with_outputs(model: keras.Model, positions: list[int]) -> keras.Model:
     output = named_anew(keras.ops.take(inner.outputs[0], positions, axis=-1), model)
     if inner is not model:
         output = named_anew(keras.layers.Softmax()(output), model)
+    elif last_activation(model) == "linear":  # known by its last layer too
+        output = named_anew(keras.layers.Activation("linear")(output), model)
     return keras.Model(inner.inputs[0], output)
 
 

@@ -138,7 +138,7 @@ def integrated_gradients(
     steps: points on the path, midpoints of equal parts; doubled up to `most_steps` for the faces
     whose error is above 5 %.
     """
-    images = images.astype(np.float32)
+    images, most_steps = images.astype(np.float32), max(steps, most_steps)
     blank = np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
     change = class_scores(net, images, classes) - class_scores(net, blank, classes)
     maps, error = np.zeros_like(images), np.full(len(images), np.inf)

@@ -150,11 +150,16 @@ def gain(score: dict) -> float:
     return score["insertion_auc"] - score["deletion_auc"]
 
 
+def method_name(method: str) -> str:
+    """As people write it."""
+    return "Grad-CAM" if method == "grad_cam" else method.replace("_", " ")
+
+
 def verdict(name: str, scores: dict[str, dict], correlations: dict[str, list[float]]) -> str:
     """Which method to trust for this model, in a sentence, from the numbers."""
     gains = {method: gain(score) for method, score in scores.items()}
     best = max(correlations, key=gains.get)
-    words = best.replace("_", " ")
+    words = method_name(best)
     numbers = (
         f"Insertion AUC minus deletion AUC is {gains[best]:.3f}; for a random order it is "
         f"{gains['random']:.3f}, for the face's edges {gains['edges']:.3f}."

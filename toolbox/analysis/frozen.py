@@ -16,7 +16,7 @@ from toolbox.engine import keras, layers
 def freeze(model: keras.Model, precision: str = "float32") -> keras.Model:
     """A copy that computes the same, without batch norms after convolutions or dense layers.
 
-    In bfloat16 inputs are rescaled, and outputs made, in float32 still.
+    In bfloat16 inputs are rescaled, and the last layer computed, in float32 still.
     A model with others inside, or with quantized layers, is returned as it is.
     """
     if not can_be_frozen(model):

@@ -16,10 +16,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
 from toolbox.engine import keras
 from toolbox.files import InputError, is_disk_full
+from toolbox.late import Late
+
+h5py = Late("h5py")  # which Keras needs and brings
 
 LARGEST_CONFIG = 50_000_000  # bytes; the config of a deep network is far smaller than this
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"

@@ -21,7 +21,7 @@ class Cell(NamedTuple):
 
     picture: np.ndarray  # (h, w)
     text: str
-    box: tuple[int, int, int, int] | None = None  # top, left, height, width, pixels
+    box: tuple[float, float, float, float] | None = None  # top, left, height, width, pixels
 
 
 class Grid(NamedTuple):

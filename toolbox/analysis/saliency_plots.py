@@ -3,6 +3,7 @@
 import numpy as np
 
 from toolbox.analysis import faithfulness
+from toolbox.analysis.faithfulness import method_name
 from toolbox.dataset.classes import in_lines
 from toolbox.late import Axes, Figure, Rectangle
 from toolbox.photos.face_finder import OneFace
@@ -30,10 +31,6 @@ def captions(
         true = "" if labels is None else f"true {classes[labels[i]]}\n"
         texts.append(f"{true}predicted {classes[row.argmax()]}\n{100 * row.max():.0f} %")
     return texts
-
-
-def in_words(method: str) -> str:
-    return "Grad-CAM" if method == "grad_cam" else method.replace("_", " ")
 
 
 def top(heat: np.ndarray) -> float:
@@ -85,7 +82,7 @@ def plot_panels(
     figure = Figure(figsize=size, layout="compressed")
     figure.suptitle(title)
     grid = figure.subplots(len(images), 3, squeeze=False)
-    names = "face", in_words(method), f"top {100 * keep:g} % of pixels"
+    names = "face", method_name(method), f"top {100 * keep:g} % of pixels"
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title(name, fontsize=11)
     kept = faithfulness.mix(images, faithfulness.ranks(maps), keep, hide=False)
@@ -110,7 +107,8 @@ def plot_photo(face: OneFace, heat: np.ndarray, method: str, title: str) -> Figu
     show_face(seen, face.image)
     show_face(over, face.image)
     over.imshow(np.abs(heat), cmap=HEAT, vmin=0, vmax=top(heat), alpha=0.55)
-    for axes, name in ((photo, "photo"), (seen, "what the model sees"), (over, in_words(method))):
+    names = "photo", "what the model sees", method_name(method)
+    for axes, name in zip((photo, seen, over), names, strict=True):
         axes.set_title(name, fontsize=11)
     return figure
 
@@ -123,7 +121,7 @@ def plot_methods(
     figure = Figure(figsize=size, layout="compressed")
     figure.suptitle(title)
     grid = figure.subplots(len(images), 1 + len(maps), squeeze=False)
-    for axes, name in zip(grid[0], ("face", *map(in_words, maps)), strict=True):
+    for axes, name in zip(grid[0], ("face", *map(method_name, maps)), strict=True):
         axes.set_title(name.replace(" ", "\n"), fontsize=11)
     for i, row in enumerate(grid):
         show_face(row[0], images[i], texts[i])
@@ -154,7 +152,7 @@ def plot_class_means(
         above.set_xlabel(f"mean of {of_faces:,} faces", fontsize=8, labelpad=2)
         show_map(below, heats[label])
         below.set_xlabel(f"mean of {of_maps:,} maps:\n{below.get_xlabel()}", fontsize=8)
-    add_scale(figure, grid[-1, -1], f"{in_words(method)}: {UNITS[method]}\n{SCORE}")
+    add_scale(figure, grid[-1, -1], f"{method_name(method)}: {UNITS[method]}\n{SCORE}")
     return figure
 
 
@@ -184,12 +182,12 @@ def plot_scores(
     }
     for name, score in scores.items():
         for axes, kind in ((deletion, "deletion"), (insertion, "insertion")):
-            label = f"{in_words(name)}  {score[f'{kind}_auc']:.3f}"
+            label = f"{method_name(name)}  {score[f'{kind}_auc']:.3f}"
             axes.plot(
                 100 * np.array(faithfulness.FRACTIONS), score[kind], label=label, **looks[name]
             )
     for name, values in correlations.items():
-        check.plot(depths, values, label=in_words(name), **looks[name])
+        check.plot(depths, values, label=method_name(name), **looks[name])
     check.axhline(0, color="0.45", linewidth=0.8)
     deletion.set(xlabel="% of the pixels hidden, most salient first",
                  title="Deletion: lower is better")  # fmt: skip

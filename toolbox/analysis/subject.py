@@ -13,8 +13,6 @@ from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
 from toolbox.files import InputError
 
-USUAL_FILES = ("fer2013", "synthetic_faces")  # they need not be told apart in file names
-
 
 class Subject(NamedTuple):
     """A model, and the rows of a CSV that it is asked about.
@@ -86,8 +84,7 @@ def open_subjects(
     first_copies = splits.first_copy(faces.images)
     known = [held_out.find_rows(faces, each, first_copies) for each in classifiers]
     rows = held_out.rows_of_split(split, faces, classifiers[0], known[0])
-    stem = faces.path.name.split(".")[0]
-    label = (split if stem in USUAL_FILES else f"{stem}_{split}") + classifiers[0].settings
+    label = "_".join(filter(None, (faces.file_label, split))) + classifiers[0].settings
     faces, classifiers, left_out = share_classes(faces, classifiers)
     first = classifiers[0]
     if left_out:
@@ -106,8 +103,9 @@ def open_subjects(
     if faces.labels is not None:
         splits.tell_absent(faces, rows, split, first.classes)
     synthetic = faces.synthetic or first.synthetic
-    if synthetic and not faces.synthetic:
-        print(f"*** {first.name} was trained on SYNTHETIC FACES, not photographs. ***")
+    for each in classifiers:
+        if each.synthetic and not faces.synthetic:
+            print(f"*** {each.name} was trained on SYNTHETIC FACES, not photographs. ***")
     folder = saved_models.results_folder(first, models_dir, figures_dir, synthetic)
     subjects = []
     for each, its in zip(classifiers, known, strict=True):

@@ -75,7 +75,8 @@ def read_header(path: Path, line: bytes) -> Columns:
         meanings = [COLUMNS.get(name, "") for name in names]
         for meaning in ("pixels", "label", "usage"):
             if meanings.count(meaning) > 1:
-                raise InputError(f"{path} has two columns for the {meaning}: {names}; delete one")
+                both = ", ".join(name for name in names if COLUMNS.get(name) == meaning)
+                raise InputError(f"{path} has two columns for the {meaning}, {both}; delete one")
         pixels = _pixel_columns(names)
         if "pixels" in meanings:
             pixels = slice(meanings.index("pixels"), meanings.index("pixels") + 1)

@@ -1,5 +1,6 @@
 """The rows of one CSV in memory."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
 # "Test" is PublicTest and PrivateTest merged, as in image folders whose file names lost the Usage.
 USAGES = ("Training", "PublicTest", "PrivateTest", "Test")
 SIDE = 48
+USUAL_FILES = ("fer2013", "synthetic_faces")  # they need not be told apart in file names
+ENDINGS = re.compile(r"(\.(csv|gz|xz|bz2|zip|tar|tgz))+$", re.IGNORECASE)
 
 
 class Faces(NamedTuple):
@@ -28,6 +31,12 @@ class Faces(NamedTuple):
         """Some rows alone: their numbers, or a bool for each."""
         columns = {name: getattr(self, name) for name in ("images", "labels", "usage", "votes")}
         return self._replace(**{k: v if v is None else v[rows] for k, v in columns.items()})
+
+    @property
+    def file_label(self) -> str:
+        """For names of files: that of the CSV without its endings; "" for the usual ones."""
+        stem = ENDINGS.sub("", self.path.name) or self.path.name
+        return "" if stem in USUAL_FILES else stem
 
     def headline(self, title: str) -> str:
         """A figure's title, which says so if the faces are synthetic."""

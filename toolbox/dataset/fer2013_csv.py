@@ -68,8 +68,10 @@ def parse_csv(path: Path, content: bytes | None = None) -> Faces:
 def _votes_by_class(path: Path, columns: Columns, votes: np.ndarray, classes: tuple[str, ...]):
     if not columns.votes:
         return None
+    if columns.label is None:
+        raise InputError(f"{path} has votes but no labels; add a column `emotion` or `label`")
     names = [name for _, name in columns.votes]
-    if columns.label is None or sorted(names) != sorted(classes):
+    if sorted(names) != sorted(classes):
         raise InputError(
             f"{path} has votes for {', '.join(names)}, but labels of {', '.join(classes)}; give "
             "each class its votes, or delete those columns"

@@ -100,16 +100,15 @@ def near_copies(images: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:
         print(f"no near-copies are looked for among more than {MOST_PICTURES:,} pictures")
         return []
     coarse = standardized(images[rows].reshape(-1, 12, 4, 12, 4).mean(axis=(2, 4)))
-    pairs = []
+    found = []
     for start in range(0, len(rows), 1024):
-        alike = coarse[start : start + 1024] @ coarse[start:].T > COARSE
-        pairs += [(start + i, start + j) for i, j in np.argwhere(alike) if i < j]
-    if not pairs:
-        return []
-    ours, theirs = np.array(pairs).T
-    correlation = standardized(images[rows[ours]]) * standardized(images[rows[theirs]])
-    near = correlation.sum(axis=1) > FINE
-    return list(zip(rows[theirs[near]], rows[ours[near]], strict=True))
+        alike = np.triu(coarse[start : start + 1024] @ coarse[start:].T > COARSE, 1)
+        pairs = rows[start + np.argwhere(alike)]
+        for i in range(0, len(pairs), 4096):  # frames of a video are many
+            ours, theirs = pairs[i : i + 4096].T
+            near = (standardized(images[ours]) * standardized(images[theirs])).sum(axis=1) > FINE
+            found += zip(theirs[near], ours[near], strict=True)
+    return found
 
 
 def standardized(images: np.ndarray) -> np.ndarray:

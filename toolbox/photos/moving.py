@@ -38,7 +38,7 @@ def follow(
 
     While the model names the faces of one frame, a thread finds those of the next.
     """
-    tracker = Tracker(pace.smooth)
+    tracker = Tracker(pace.smooth, pace.every / video.frames_per_second(stream))
     frames = video.read_frames(stream, pace.every, pace.start, pace.end, live=live)
     for frame, faces in video.ahead((frame, reader.find(frame.image)) for frame in frames):
         yield frame, tracker.follow(reader.name(*faces), frame.seconds)

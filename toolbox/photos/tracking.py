@@ -14,13 +14,17 @@ LOST = 1.0  # a face that is away for longer gets a new number, seconds
 class Tracker:
     """Gives each face the number of the face that was nearest in the frames before."""
 
-    def __init__(self, half_life: float = 0.0):
-        """half_life: of the running mean of probabilities, seconds; 0: no mean."""
+    def __init__(self, half_life: float = 0.0, interval: float = 0.0):
+        """half_life: of the running mean of probabilities, seconds; 0: no mean.
+
+        interval: between two frames, seconds.
+        """
         self.half_life, self.last, self.count = half_life, {}, 0
+        self.lost = max(LOST, 1.5 * interval)
 
     def follow(self, readings: list[Reading], seconds: float) -> list[Reading]:
         """The readings of the next frame with numbers that stay, and smoothed probabilities."""
-        self.last = {n: old for n, old in self.last.items() if seconds - old[1] <= LOST}
+        self.last = {n: old for n, old in self.last.items() if seconds - old[1] <= self.lost}
         numbers = self._match([reading.found.square() for reading in readings])
         followed = []
         for reading, number in zip(readings, numbers, strict=True):

@@ -144,9 +144,11 @@ def open_window(title: str) -> Callable[[Image.Image], bool] | None:
         import tkinter
 
         from PIL import ImageTk
-
+    except ImportError:
+        return None
+    try:
         root = tkinter.Tk()
-    except (ImportError, RuntimeError, tkinter.TclError):
+    except (RuntimeError, tkinter.TclError):
         return None
     root.title(title)
     panel, opened = tkinter.Label(root), [True]

@@ -32,7 +32,7 @@ def section(records: Records) -> list[str | Missing]:
     """P1 as Markdown blocks."""
     run, blocks, rows = main_cnn(records.runs), [], []
     if records.beside_homework:
-        rows.append(homework_row("the homework", homework.CNN))
+        rows.append(homework_row("the homework, FER2013", homework.CNN))
         if "homework" not in records.runs:
             blocks.append(records.missing("the homework's CNN", "train_cnn.py homework"))
     if run is None:
@@ -71,13 +71,17 @@ def procedure(run: Run) -> str:
         f"{a['rotation']:g} degrees, zooms of up to {100 * a['zoom']:g} %"
         f"{', horizontal flips' if a['flip'] else ''}"
     )
+    if a.get("erase"):
+        changes += f", in half of the faces a grey square of {100 * a['erase']:g} % of that size"
+    targets = " Trained on the taggers' votes." if a.get("targets") == "votes" else ""
+    dropout = f" Dropout {a['dropout']:g}." if "dropout" in a else ""
     return (
         f"`{run.name}` (`{run.record['command']}`) was trained on {split['training_rows']:,} "
         f"faces. Held out: {len(split['validation_rows']):,} ({split['method']}). Batches of "
         f"{a['batch_size']}, {epochs}. Categorical cross-entropy, label smoothing "
         f"{a['label_smoothing']:g}. {OPTIMIZERS.get(run.network, run.network)}, learning rate "
-        f"{a['learning_rate']:g}. Dropout {a['dropout']:g}. Trained {run.augmentation} augmentation"
-        f"{changes if run.augmentation == 'with' else ''}. Seed {a['seed']}."
+        f"{a['learning_rate']:g}.{dropout} Trained {run.augmentation} augmentation"
+        f"{changes if run.augmentation == 'with' else ''}.{targets} Seed {a['seed']}."
     )
 
 
@@ -143,7 +147,7 @@ def plot_accuracy_by_time(
             x = history["epoch"] if unit == "epoch" else history["cpu_seconds"].cumsum() / 60
             axes.plot(x, 100 * history["val_accuracy"], label=plain(name))
         if beside_homework:
-            label = f"the homework, after {homework.CNN['epochs']} epochs"
+            label = f"the homework, on FER2013, after {homework.CNN['epochs']} epochs"
             axes.axhline(100 * homework.CNN["validation"], color="0.4", ls=":", label=label)
         if len(histories) == 1:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=unit == "epoch"))

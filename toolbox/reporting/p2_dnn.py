@@ -16,8 +16,8 @@ def section(records: Records) -> list[str | Missing]:
         return [records.missing_run("a DNN beside a CNN", "train_dnn.py", "dnn")]
     blocks, rows = [compare(cnn, dnns[0])], []
     if records.beside_homework:
-        rows.append(homework_row("the homework's CNN", homework.CNN_NO_AUGMENT))
-        rows.append(homework_row("the homework's DNN", homework.DNN))
+        rows.append(homework_row("the homework's CNN, FER2013", homework.CNN_NO_AUGMENT))
+        rows.append(homework_row("the homework's DNN, FER2013", homework.DNN))
         if cnn.network != "homework":
             blocks.append(records.missing("the homework's CNN without augmentation", CNN_COMMAND))
     return [

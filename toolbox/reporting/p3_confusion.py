@@ -29,8 +29,8 @@ def section(records: Records, subject: str) -> list[str | Missing]:
         )
     if as_homework:
         text += (
-            f" Each cell has the homework's value, of its {homework.VALIDATION_FACES:,} validation "
-            "faces, then **ours**."
+            f" Each cell has the homework's value, of {homework.VALIDATION_FACES:,} validation "
+            "faces of FER2013, then **ours**."
         )
         lines.append(compare(read_table(found.beside(".csv"), CLASSES, rows=7)))
     caption = f"Confusion matrix of {subject} on {record['split']}"

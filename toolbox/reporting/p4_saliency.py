@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from toolbox.analysis.faithfulness import method_name
 from toolbox.dataset.faces import SIDE
 from toolbox.reporting.checked_files import read_table
 from toolbox.reporting.markdown import Missing, bullets, percent, table
@@ -16,7 +17,7 @@ def section(records: Records, subject: str) -> list[str | Missing]:
     if found is None:
         return [records.missing_analysis("the saliency maps", "saliency.py", subject)]
     record, evaluation = found.record, found.record["evaluation"]
-    method = record["arguments"]["method"].replace("_", " ")
+    method = method_name(record["arguments"]["method"])
     header = [
         *("method", "deletion (lower is better)", "insertion (higher is better)"),
         f"accuracy with the top {100 * record['arguments']['keep']:g} % of the pixels alone",
@@ -39,7 +40,7 @@ def format_row(method: str, score: dict) -> list:
     """A row of the table of methods."""
     check = score.get("rank_correlation_all_shuffled")
     return [
-        method.replace("_", " "),
+        method_name(method),
         f"{score['deletion_auc']:.3f}",
         f"{score['insertion_auc']:.3f}",
         percent(score["accuracy_keeping_top"]),

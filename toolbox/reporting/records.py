@@ -40,7 +40,7 @@ RUN = PROVENANCE | {
 CNN = {  # besides
     "arguments": {
         **dict.fromkeys(("batch_size", "epochs", "patience", "seed"), int),
-        **dict.fromkeys(("learning_rate", "label_smoothing", "dropout"), float),
+        **dict.fromkeys(("learning_rate", "label_smoothing", "dropout?"), float),
         **{"shift": float, "rotation": float, "zoom": float, "flip": bool},
     }
 }
@@ -178,7 +178,11 @@ class Records:
         default = free_name(DEFAULT, self.left_out, self.classes)
         if run is None and not shipped and subject != default:
             return ""
-        model = subject if run or not shipped else f"models/published/{subject[:-10]}.keras"
+        model = (
+            subject
+            if run or not shipped
+            else f"models/published/{subject.removesuffix('-published')}.keras"
+        )
         command = f"{script} --model {shlex.quote(model)}"
         if run and self.faces is None and run.record["arguments"].get("data"):
             command += f" --data {shlex.quote(run.record['arguments']['data'])}"

@@ -15,19 +15,20 @@ from toolbox.semi_supervised.student import Setting, Student, make_pool, predict
 from toolbox.semi_supervised.supervised import supervised_step
 
 KMeans = Late("sklearn.cluster", "KMeans")
-FEATURES = "global_pooling"  # the layer of the baseline whose outputs are clustered
 
 
 def clustering(data: FewLabels, setting: Setting, baseline: keras.Model, clusters: int) -> Learned:
     """Train on the labelled faces, and on all others in a cluster with a labelled one.
 
-    clusters: of k-means, over all faces. Half of each batch are faces with a pseudo-label.
+    clusters: of k-means, over what the baseline's last dense layer is given, for all faces. Half of
+    each batch are faces with a pseudo-label.
     Raises InputError for more clusters than faces.
     """
     images = np.concatenate([data.images, data.unlabelled])
     if clusters > len(images):
         raise InputError(f"--clusters is {clusters}, but there are {len(images)} faces")
-    extractor = keras.Model(baseline.inputs[0], baseline.get_layer(FEATURES).output)
+    last = [layer for layer in baseline.layers if isinstance(layer, keras.layers.Dense)][-1]
+    extractor = keras.Model(baseline.inputs[0], last.input)
     kmeans = KMeans(clusters, n_init=1, random_state=setting.seed)
     cluster = kmeans.fit_predict(predict(extractor, images))
     labelled = len(data.labels)

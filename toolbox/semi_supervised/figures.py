@@ -105,7 +105,7 @@ def legend(table: pd.DataFrame, published: bool, settings: list[str]) -> list[Li
         if (table["method"] == method).any()
     ]
     if published:
-        told = "FixMatch as published (WRN-28-2, 2^20 updates)"
+        told = "FixMatch as published, on FER2013 (WRN-28-2, 2^20 updates)"
         handles.append(Line2D([], [], color="k", marker="x", ls=":", lw=1, ms=5, label=told))
     for place, label in enumerate(settings):
         look = {"ls": "", "mfc": "white"} if place else {}

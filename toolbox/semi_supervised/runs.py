@@ -10,7 +10,6 @@ import numpy as np
 
 from toolbox import files
 from toolbox.analysis import metrics, model_record, saved_models
-from toolbox.analysis.subject import USUAL_FILES
 from toolbox.dataset import splits
 from toolbox.dataset.faces import Faces
 from toolbox.engine import keras
@@ -61,8 +60,8 @@ class Run:
     @property
     def common(self) -> str:
         """`shared`, and the name of the CSV if it is not the usual."""
-        stem = self.faces.path.name.split(".")[0]
-        return ("" if stem in USUAL_FILES else f"_{stem}") + self.shared
+        label = self.faces.file_label
+        return (f"_{label}" if label else "") + self.shared
 
     @property
     def name(self) -> str:

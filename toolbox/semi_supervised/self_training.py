@@ -25,6 +25,7 @@ def self_training(data: FewLabels, setting: Setting, threshold: float, rounds: i
     """
     student = Student(setting)
     step = supervised_step(student, setting)
+    rounds = min(rounds, setting.updates)
     every = math.ceil(setting.updates / rounds)
     labels = tf.Variable(np.full((rounds, len(data.unlabelled)), NONE, np.int8))
     pools = []

@@ -129,7 +129,8 @@ def meet() -> Devices:
     """All devices of all processes that the environment's settings name, or of this one alone."""
     missing = [name for name in SETTINGS if not os.environ.get(name)]
     if missing and len(missing) < len(SETTINGS):
-        raise InputError(f"{' and '.join(missing)} must be set where {SETTINGS[0]} etc. are")
+        there = [name for name in SETTINGS if name not in missing]
+        raise InputError(f"set {' and '.join(missing)} too, beside {' and '.join(there)}")
     import jax
 
     if not missing and not jax.distributed.is_initialized():  # by an earlier run in this process

@@ -31,7 +31,7 @@ class Run:
     fresh: bool  # start over even if an unfinished run could be resumed
     models_dir: Path  # for synthetic faces the folder named sample
     figures_dir: Path  # likewise
-    keep: str = "best"  # epoch whose weights are saved, or "last"
+    keep: str = "best"  # or "last": whose weights are saved
 
     @classmethod
     def of(cls, args, synthetic: bool) -> Run:

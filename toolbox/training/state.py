@@ -6,6 +6,7 @@ import time
 
 from toolbox import files
 from toolbox.engine import keras
+from toolbox.files import InputError
 from toolbox.training import checkpoint, run_records
 from toolbox.training.devices import ONE, Devices, device_name
 from toolbox.training.run_records import Run
@@ -31,7 +32,10 @@ class TrainingState:
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def open(self) -> None:
-        """Resume an unfinished run, or begin one; a folder that cannot be written shows now."""
+        """Resume an unfinished run, or begin one; a folder that cannot be written shows now.
+
+        Raises InputError as `load` does, and for a run that has more epochs than it should.
+        """
         run = self.run
         resumes = run.state.exists() and not run.fresh
         self.devices.agree(  # also, nobody writes before all have looked
@@ -42,6 +46,11 @@ class TrainingState:
         if resumes:
             self.load()
             done = len(self.history)
+            if done > run.epochs:
+                raise InputError(
+                    f"{run.state} has {done} epochs, more than --epochs {run.epochs}; give "
+                    f"--epochs {done} to end the run there, or --fresh"
+                )
             self.devices.tell(f"Resuming after epoch {done} of {run.epochs} ({run.state})")
         (run.figures_dir / run.name).mkdir(parents=True, exist_ok=True)
         self.save()
