@@ -36,11 +36,6 @@ def test_ours_train():
     trainers.train_ours(images, labels, recipe="fast")(trainers.BATCH)
 
 
-def test_the_torch_net_is_the_homeworks():
-    pytest.importorskip("torch")
-    trainers.train_by_torch(*trainers.noise(2, 0))  # raises for other numbers of parameters
-
-
 def test_ours_make_maps():
     images, labels = trainers.noise(8, 0)
     assert explainers.map_ours(images, labels, "gradient")().shape == images.shape

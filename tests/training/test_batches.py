@@ -46,14 +46,6 @@ def test_epochs_and_seeds_differ():
     assert not np.array_equal(first[1], other[1])
 
 
-def test_autotune_is_off():
-    for data in (
-        batches.training_batches(IMAGES, TARGETS, 32, 0, range(1)),
-        batches.evaluation_batches(in_memory(70), np.arange(9)),
-    ):
-        assert data.options().autotune.enabled is False
-
-
 def test_evaluation_batches_keep_the_rows_order():
     rows = np.array([5, 3, 60])
     [(images, target)] = list(batches.evaluation_batches(in_memory(70), rows))
