@@ -44,7 +44,7 @@ def plot_ascent(study: Study, title: Title) -> Figure:
     target, ascent = study.target, study.ascent
     rows = [
         [
-            Cell(crop(faces[i], target, target.middle), f"step {step}: {values[i]:.1f}")
+            Cell(crop(faces[i], target, target.middle), f"step {step}: {values[i]:z.1f}")
             for step, faces, values in zip(ascent.steps, ascent.faces, ascent.values, strict=True)
         ]
         for i in study.examples
