@@ -8,11 +8,12 @@ DATA ?=
 RUN := .venv/bin/python
 # Handed on through the environment, so that no character of the path means anything to a shell.
 export FACES_CSV := $(value DATA)
-# A rehearsal on synthetic faces: fewer epochs and layers show what there is to see.
+# A rehearsal on synthetic faces: fewer epochs, faces and layers show what there is to see.
 SYNTHETIC := $(if $(or $(FACES_CSV),$(wildcard data/fer2013.csv)),,yes)
-CNN := $(if $(SYNTHETIC),--epochs 8)
-DNN := $(if $(SYNTHETIC),--epochs 10)
-LAYERS := $(if $(SYNTHETIC),--layer conv_0 conv_1b conv_3b)
+CNN := $(if $(SYNTHETIC),--epochs 6)
+DNN := $(if $(SYNTHETIC),--epochs 6)
+SALIENCY := $(if $(SYNTHETIC),--faces 70)
+LAYERS := $(if $(SYNTHETIC),--layer conv_0 conv_3b)
 FLAGS := $${FACES_CSV:+--data "$$FACES_CSV"}
 
 .PHONY: all published test clean
@@ -26,7 +27,7 @@ all: .venv/installed
 	@echo "== 3/7 P3: the CNN's confusion matrix"
 	@$(RUN) confusion_matrix.py --model fast $(FLAGS)
 	@echo "== 4/7 P4: what the CNN looks at"
-	@$(RUN) saliency.py --model fast $(FLAGS)
+	@$(RUN) saliency.py --model fast $(SALIENCY) $(FLAGS)
 	@echo "== 5/7 P5: what its filters look for"
 	@$(RUN) visualize_filters.py --model fast $(LAYERS) $(FLAGS)
 	@echo "== 6/7 Bonus: learn from few labels"
