@@ -74,9 +74,9 @@ def plot_grids(grids: list[Grid], title: str) -> Figure:
 def even_lines(text: str, letters: int) -> str:
     """As few lines of at most `letters` as can be, none much shorter than the others."""
     fewest = len(textwrap.wrap(text, letters))
-    for width in range(len(text) // max(fewest, 1), letters):
-        if len(textwrap.wrap(text, width or 1)) == fewest:
-            return textwrap.fill(text, width or 1)
+    for width in range(max(len(text) // max(fewest, 1), 1), letters):
+        if len(textwrap.wrap(text, width)) == fewest:
+            return textwrap.fill(text, width)
     return textwrap.fill(text, letters)
 
 
