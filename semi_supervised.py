@@ -43,10 +43,13 @@ from toolbox.semi_supervised.fixmatch import fixmatch
 from toolbox.semi_supervised.loop import Loop
 from toolbox.semi_supervised.runs import Run, Task
 from toolbox.semi_supervised.self_training import self_training
-from toolbox.semi_supervised.student import Augmentation, Setting
+from toolbox.semi_supervised.simclr import simclr
+from toolbox.semi_supervised.student import Setting, last_dense
 from toolbox.semi_supervised.supervised import supervised
-from toolbox.training import fit
+from toolbox.training import fit, precision
+from toolbox.training.run_records import bare_model
 from toolbox.training.schedules import one_cycle
+from toolbox.training.whitening import whitening_filters
 
 METHODS = ("baseline", "self_training", "clustering", "fixmatch", "all_labels")
 
@@ -70,46 +73,34 @@ class Args:
     """self-training: rounds; faces get pseudo-labels after each but the last"""
     clusters: int = 100
     """clustering: clusters of k-means"""
-    uratio: int = 5
+    uratio: int = 4
     """FixMatch: unlabelled faces per labelled one in a batch"""
     wu: float = 3.0
     """FixMatch: weight of the unlabelled faces' loss"""
-    temperature: float = 0.0
+    temperature: float = 0.5
     """FixMatch: of its pseudo-labels; 0 makes them hard, 1 leaves the probabilities as they are"""
-    strong_shift: float = 0.15
-    """FixMatch, strong augmentation: largest shift, as a fraction of the image size"""
-    strong_rotation: float = 30.0
-    """FixMatch, strong augmentation: largest rotation, degrees"""
-    strong_zoom: float = 0.25
-    """FixMatch, strong augmentation: largest change of height and of width, as a fraction"""
-    strong_contrast: float = 0.4
-    """FixMatch, strong augmentation: largest change of contrast and brightness, as a fraction"""
-    strong_erase: float = 0.45
-    """FixMatch, strong augmentation: side of a grey square in every other face, as a fraction"""
+
+    # the start, the same for each method
+    simclr_updates: int = 5000
+    """steps of SimCLR on all faces, without labels, before; 0 starts from random weights"""
 
     # network and optimization, the same for each method
-    width: int = 16
+    width: int = 32
     """channels of the residual network's first stage"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """to compute in; bfloat16 is faster on some processors that have it, slower on others"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """to compute in; auto is bfloat16 where the processor is fast at it"""
     updates: int = 3000
     """steps of the optimizer"""
-    batch_size: int = 32
+    batch_size: int = 64
     """faces with labels or pseudo-labels per update; FixMatch's unlabelled ones come on top"""
     learning_rate: float = 0.05
     """peak of the one-cycle schedule"""
-    weight_decay: float = 5e-4
+    weight_decay: float = 2e-3
     """times the learning rate, each step"""
     label_smoothing: float = 0.1
     """fraction of each target that is spread over all classes"""
     ema_decay: float = 0.99
     """of running means: the averaged weights, FixMatch's confidence and alignment"""
-    shift: float = 0.08
-    """weak augmentation: largest shift, as a fraction of the image size"""
-    rotation: float = 10.0
-    """weak augmentation: largest rotation, degrees"""
-    zoom: float = 0.1
-    """weak augmentation: largest change of height and of width, as a fraction"""
 
     # output
     seed: int = 0
@@ -124,31 +115,51 @@ class Args:
     """other defaults: 25 labels per class, a small network and few updates"""
 
 
-QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400)
+QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400,
+             simclr_updates=50)  # fmt: skip
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
-SHARED = ("validation_fraction", "precision", "batch_size", "learning_rate", "weight_decay",
-          "label_smoothing", "ema_decay", "shift", "rotation", "zoom")  # fmt: skip
+START = ("validation_fraction", "precision")  # and of SimCLR's run
+SHARED = (*START, "batch_size", "learning_rate", "weight_decay", "label_smoothing", "ema_decay",
+          "simclr_updates")  # fmt: skip
 OWN = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
-    "fixmatch": (
-        *("uratio", "wu", "temperature", "strong_shift", "strong_rotation", "strong_zoom"),
-        *("strong_contrast", "strong_erase"),
-    ),
+    "fixmatch": ("uratio", "wu", "temperature"),
 }
 LIMITS = (
     fit.LIMITS
     | dict.fromkeys(("labels_per_class", "rounds", "clusters", "uratio"), (1, 10**5))
-    | dict.fromkeys(("threshold", "strong_shift", "strong_contrast", "strong_erase"), (0, 1))
-    | {"batch_size": (2, 10**5), "updates": (1, 10**7), "ema_decay": (0, 0.99999), "wu": (0, 1000)}
-    | {"temperature": (0, 10), "strong_rotation": (0, 180), "strong_zoom": (0, 0.99)}
+    | {"batch_size": (2, 10**5), "updates": (1, 10**7), "simclr_updates": (0, 10**7)}
+    | {"threshold": (0, 1), "ema_decay": (0, 0.99999), "wu": (0, 1000), "temperature": (0, 10)}
 )
 
 
-def build_student(args: Args, classes: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    """The network and its optimizer, the same for each method."""
-    model = train_cnn.build_residual_cnn(args.width, stem="strided", classes=classes)
+def build_network(args: Args, task: Task) -> keras.Model:
+    """That of train_cnn.py, which needs no label for its first layer."""
+    model = train_cnn.build_residual_cnn(args.width, classes=len(task.faces.classes))
+    filters = whitening_filters(task.faces.images[task.known], args.width)
+    model.get_layer("conv_0").set_weights([filters])
+    return model
+
+
+def build_student(
+    args: Args, task: Task, start: keras.Model | None
+) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """The network, with the weights of `start` up to its classifier, and its optimizer."""
+    model = build_network(args, task)
+    classifier = last_dense(model)
+    for ours, its in zip(model.layers, start.layers, strict=True) if start else ():
+        if ours is not classifier:
+            ours.set_weights(its.get_weights())
     return model, one_cycle(args.updates, args.learning_rate, args.weight_decay)
+
+
+def pretrain(args: Args, task: Task, loop: Loop, seed: int) -> keras.Model:
+    """The network, trained on all faces but those held out, up to its classifier."""
+    model = build_network(args, task)
+    encoder = keras.Model(model.inputs[0], last_dense(model).input)
+    simclr(task.faces.images[task.known], encoder, loop, seed)
+    return bare_model(model)
 
 
 def learn(
@@ -160,42 +171,62 @@ def learn(
     if method == "clustering":
         return clustering(data, setting, baseline, args.clusters)
     if method == "fixmatch":
-        moves = args.strong_shift, args.strong_rotation, args.strong_zoom
-        strong = Augmentation(*moves, args.strong_contrast, args.strong_erase)
-        return fixmatch(data, setting, baseline, args.uratio, args.wu, args.temperature, strong)
+        return fixmatch(data, setting, baseline, args.uratio, args.wu, args.temperature)
     return supervised(data, setting)
 
 
 def make_run(method: str, args: Args, task: Task) -> Run:
     """What decides the run of one method, and where it writes."""
-    own = OWN.get(method, ())
-    labels = () if method == "all_labels" else ("labels_per_class",)
-    names = (*labels, "width", "updates", *SHARED, *own, "seed")
-    configuration = {"method": method} | {name: getattr(args, name) for name in names}
-    changed = utils.changed(args, *SHARED), utils.changed(args, *own)
-    return Run(task.faces, configuration, *changed, args.models_dir, args.figures_dir)
+    shared, own = SHARED, OWN.get(method, ())
+    updates, seed = args.updates, args.seed
+    if method == "simclr":  # one for all seeds, unless they hold out different faces
+        shared, updates = START, args.simclr_updates
+        seed = args.seed if args.validation_fraction else 0
+    labels = () if method in ("all_labels", "simclr") else ("labels_per_class",)
+    decides = {name: getattr(args, name) for name in (*labels, "width", *shared, *own)}
+    decides |= {"method": method, "updates": updates, "seed": seed}
+    decides["precision"] = precision.choose(args.precision)
+    changed = utils.changed(args, *shared), utils.changed(args, *own)
+    return Run(task.faces, decides, *changed, args.models_dir, args.figures_dir)
+
+
+def obtain(
+    run: Run, args: Args, task: Task, start: tuple | None = None, baseline=None
+) -> tuple[keras.Model, dict]:
+    """Load what a finished run saved, or train, evaluate and save; returns model and record."""
+    finished = None if args.fresh else runs.load_finished(run)
+    print(f"{run.name}{' is finished' if finished else ':'}")
+    return finished or train(run, args, task, start, baseline)
 
 
 def train(
-    run: Run, args: Args, task: Task, baseline: keras.Model | None
+    run: Run, args: Args, task: Task, start: tuple | None, baseline: keras.Model | None
 ) -> tuple[keras.Model, dict]:
-    """Train by one method, evaluate and save; returns the model and its record."""
-    fit.make_repeatable(args.seed, args.precision)
-    setting = Setting(
-        build=functools.partial(build_student, args, len(task.faces.classes)),
-        loop=Loop(run.state, run.configuration, args.updates, args.fresh),
-        weak=Augmentation(args.shift, args.rotation, args.zoom),
-        batch_size=args.batch_size,
-        label_smoothing=args.label_smoothing,
-        ema_decay=args.ema_decay,
-        seed=args.seed,
-    )
-    learned = learn(run.configuration["method"], task.few_labels(), setting, baseline, args)
-    keras.config.set_dtype_policy("float32")  # of whatever this process builds next
+    """start: model and record of SimCLR's run. baseline: that of the labelled faces alone."""
+    method, seed = run.decides["method"], run.decides["seed"]
+    fit.make_repeatable(seed, run.decides["precision"])
+    loop = Loop(run.state, run.configuration, run.decides["updates"], args.fresh)
     record = utils.provenance(args, task.faces)
-    record |= runs.describe(run, learned, task, setting.loop.history)
-    runs.save_run(run, learned.model, record)
-    return learned.model, record
+    if method == "simclr":
+        model = pretrain(args, task, loop, seed)
+        record |= runs.describe_training(run, model, task, loop.history)
+    else:
+        setting = Setting(
+            build=functools.partial(build_student, args, task, start and start[0]),
+            loop=loop,
+            batch_size=args.batch_size,
+            label_smoothing=args.label_smoothing,
+            ema_decay=args.ema_decay,
+            seed=seed,
+        )
+        learned = learn(method, task.few_labels(), setting, baseline, args)
+        model = learned.model
+        record |= runs.describe(run, learned, task, loop.history)
+    if start:
+        record["start"] = runs.brief(start[1])
+    keras.config.set_dtype_policy("float32")  # of whatever this process builds next
+    runs.save_run(run, model, record)
+    return model, record
 
 
 def main(args: Args) -> dict[str, dict]:
@@ -210,34 +241,23 @@ def main(args: Args) -> dict[str, dict]:
         f"{faces.path.name}; evaluated on {len(held_out):,} others"
     )
     results.read_records(make_run("baseline", args, task))  # a damaged one shows now
+    start = None
+    if args.simclr_updates:
+        start = obtain(make_run("simclr", args, task), args, task.no_labels())
     records, baseline = {}, None
     for method in METHODS:
         if method not in ("baseline", *args.methods):
             continue
         its = task.all_labels() if method == "all_labels" else task
         run = make_run(method, args, its)
-        finished = None if args.fresh else runs.load_finished(run)
-        print(f"{run.name}{' is finished' if finished else ':'}")
-        model, records[method] = finished or train(run, args, its, baseline)
+        model, records[method] = obtain(run, args, its, start, baseline)
         baseline = baseline or model
         results.add_to_table(run, records[method])
-    save_figures(make_run("baseline", args, task))
+    figures.save(make_run("baseline", args, task))
     print(results.format_results(records))
     if faces.synthetic or args.quick:
         print("A rehearsal, too short or too artificial to say which method gains more.")
     return records
-
-
-def save_figures(baseline: Run) -> None:
-    """Draw all runs on these faces, and the pseudo-labels of all runs that have this baseline."""
-    records, faces = results.read_records(baseline), baseline.faces
-    title = faces.headline("Learning from few labels: mean and range of the seeds")
-    published = not faces.synthetic and faces.classes == utils.CLASSES
-    figure = figures.plot_accuracy(results.make_table(records), published, title)
-    utils.save_figure(figure, baseline.figures / f"{runs.FOLDER}.png")
-    title = faces.headline(baseline.title)
-    figure = figures.plot_pseudo_labels(results.of_baseline(baseline, records), title)
-    utils.save_figure(figure, baseline.figures / f"pseudo_labels_{baseline.setting}.png")
 
 
 def parse(arguments: list[str]) -> Args:

@@ -11,7 +11,7 @@ from toolbox.engine import keras, layers
 from toolbox.semi_supervised.few_labels import FewLabels
 from toolbox.semi_supervised.loop import Loop
 from toolbox.semi_supervised.runs import Run
-from toolbox.semi_supervised.student import Augmentation, Setting
+from toolbox.semi_supervised.student import Setting
 from toolbox.training import fit
 from toolbox.training.schedules import one_cycle
 
@@ -25,7 +25,7 @@ def build_small_cnn() -> keras.Model:
     x = layers.Conv2D(4, 8, 4, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.GlobalAveragePooling2D(name="global_pooling")(x)
-    return keras.Model(faces, layers.Dense(7, "softmax")(x))
+    return keras.Model(faces, layers.Dense(7, "softmax", dtype="float32")(x))
 
 
 def make_setting(path: Path, updates: int = 6) -> Setting:
@@ -34,7 +34,6 @@ def make_setting(path: Path, updates: int = 6) -> Setting:
     return Setting(
         build=lambda: (build_small_cnn(), one_cycle(updates, 0.05, 5e-4)),
         loop=Loop(path, {"updates": updates}, updates),
-        weak=Augmentation(0.08, 10, 0.1),
         batch_size=8,
         label_smoothing=0.1,
         ema_decay=0.99,

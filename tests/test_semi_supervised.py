@@ -18,7 +18,6 @@ from toolbox.dataset import splits
 from toolbox.engine import keras
 from toolbox.semi_supervised.few_labels import hide_labels
 from toolbox.semi_supervised.runs import Task
-from toolbox.training.schedules import one_cycle
 from utils import InputError
 
 TINY = semi_supervised.Args(
@@ -31,6 +30,7 @@ TINY = semi_supervised.Args(
     clusters=9,
     threshold=0.1,
     methods=(),
+    simclr_updates=0,
 )
 
 
@@ -38,10 +38,7 @@ TINY = semi_supervised.Args(
 def args(faces_csv, tmp_path, monkeypatch):
     """Tiny arguments for a network that is faster still."""
 
-    def build(args, classes=7):
-        return build_small_cnn(), one_cycle(args.updates, args.learning_rate, args.weight_decay)
-
-    monkeypatch.setattr(semi_supervised, "build_student", build)
+    monkeypatch.setattr(semi_supervised, "build_network", lambda *_: build_small_cnn())
     folders = {"models_dir": tmp_path / "models", "figures_dir": tmp_path / "figures"}
     return replace(TINY, data=faces_csv, **folders)
 
@@ -67,7 +64,7 @@ def test_no_hidden_label_reaches_the_weights(method, args, tmp_path):
         task = Task(its, labelled, hidden, held_out)
         where = replace(args, models_dir=tmp_path / f"{number}")
         run = semi_supervised.make_run(method, where, task)
-        model, record = semi_supervised.train(run, where, task, baseline)
+        model, record = semi_supervised.train(run, where, task, None, baseline)
         weights.append(model.get_weights())
         found.append(record["pseudo_labels"])
     for ours, theirs in zip(*weights, strict=True):
@@ -82,7 +79,7 @@ def command(data: Path, folder: Path) -> list[str]:
     line = [sys.executable, str(ROOT / "semi_supervised.py"), "--quick", "--data", str(data)]
     line += ["--models-dir", str(folder / "models"), "--figures-dir", str(folder / "figures")]
     line += ["--width", "2", "--updates", "4", "--labels-per-class", "4", "--batch-size", "8"]
-    return [*line, "--clusters", "8"]
+    return [*line, "--clusters", "8", "--simclr-updates", "2"]
 
 
 def test_the_command(faces_csv, tmp_path, capsys):
@@ -97,12 +94,13 @@ def test_the_command(faces_csv, tmp_path, capsys):
     for_report += ["macro_f1", "minutes", "coverage", "precision", "command"]
     assert {*for_report} <= {*table.columns}
     folders = [args.models_dir / "semi_supervised", args.figures_dir / "semi_supervised"]
+    start = "simclr_width2_updates2_faces_seed0"
     for pattern in ("*.keras", "*.json"):
-        assert {path.stem for path in folders[0].glob(pattern)} == set(table["run"])
+        assert {path.stem for path in folders[0].glob(pattern)} == {start, *table["run"]}
     assert {path.stem for path in folders[1].glob("*.json")} == set(table["run"])
     assert not list(folders[0].glob("*state*"))
     figures = {path.name for path in folders[1].glob("*.png")}
-    setting = "4_width2_updates4_faces_batch-size8_seed0"
+    setting = "4_width2_updates4_faces_batch-size8_simclr-updates2_seed0"
     assert figures == {"semi_supervised.png", f"pseudo_labels_{setting}.png"}
 
     # In one process: a run of fewer methods, and then one in other folders.
@@ -112,9 +110,9 @@ def test_the_command(faces_csv, tmp_path, capsys):
         for path in folder.iterdir()
         if path.suffix in (".keras", ".json")
     }
-    assert len(before) == 15
+    assert len(before) == 17
     semi_supervised.main(replace(args, methods=("fixmatch",)))
-    assert capsys.readouterr().out.count(" is finished\n") == 2
+    assert capsys.readouterr().out.count(" is finished\n") == 3
     assert {path: path.read_bytes() for path in before} == before and len(read_table(args)) == 5
     again = replace(args, methods=(), models_dir=tmp_path / "again", figures_dir=tmp_path)
     semi_supervised.main(again)
@@ -124,19 +122,35 @@ def test_the_command(faces_csv, tmp_path, capsys):
 
 
 def test_every_setting_has_its_own_row(args):
-    changes = [{}, {"zoom": 0.2}, {"fresh": True}]
+    changes = [{}, {"label_smoothing": 0.2}, {"fresh": True}]
     for its in changes:
         semi_supervised.main(replace(args, **its))
     table = read_table(args)
     assert len(table) == 2 and table["run"].is_unique
-    assert set(table["name"]) == {"faces_batch-size8", "faces_batch-size8_zoom0.2"}
+    assert set(table["name"]) == {
+        "faces_batch-size8_simclr-updates0",
+        "faces_batch-size8_label-smoothing0.2_simclr-updates0",
+    }
     names = {json.loads(path.read_text())["run"] for path in args.models_dir.rglob("*.json")}
     assert names == set(table["run"])
 
 
+def test_all_methods_and_seeds_start_from_the_same_network(args, capsys):
+    its = replace(args, simclr_updates=3, methods=("clustering",))
+    for seed in (0, 1):
+        semi_supervised.main(replace(its, seed=seed, updates=1, learning_rate=0.0))
+    assert capsys.readouterr().out.count("simclr_width2_updates3_faces_seed0") == 2
+    paths = [*args.models_dir.rglob("*.keras")]
+    assert len(paths) == 5
+    weights = [keras.saving.load_model(path).trainable_weights[:-2] for path in paths]
+    for first, *others in zip(*weights, strict=True):
+        for other in others:
+            np.testing.assert_allclose(other, first, atol=1e-6)
+
+
 def test_only_what_a_method_reads_makes_another_run_of_it(args):
     faces = utils.load_faces(args.data)
-    task, warm = Task(faces, *[np.arange(7)] * 3), replace(args, temperature=0.5)
+    task, warm = Task(faces, *[np.arange(7)] * 3), replace(args, temperature=0.7)
     for method in semi_supervised.METHODS:
         runs = [semi_supervised.make_run(method, its, task) for its in (args, warm)]
         same = [runs[0].name == runs[1].name, runs[0].configuration == runs[1].configuration]

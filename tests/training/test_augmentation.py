@@ -73,3 +73,16 @@ def test_contrast_keeps_the_range_and_leaves_mid_grey_without_brightness():
         np.testing.assert_allclose(after[kept], slope * before[kept] + offset, atol=0.01)
         assert 0.5 <= slope <= 1.5
     np.testing.assert_allclose(augmentation.random_contrast(images, SEED, 0.0), images, atol=1e-4)
+
+
+def test_blur_agrees_with_scipy_and_spares_half_of_the_faces():
+    images = IMAGES.astype(np.float32)
+    ours = augmentation.random_blur(tf.constant(images[..., None]), SEED, 1.2).numpy()[..., 0]
+    blurred = scipy.ndimage.gaussian_filter(images, (0, 1.2, 1.2), radius=(0, 3, 3))
+    shares = [
+        np.vdot(after - before, blur - before) / np.vdot(blur - before, blur - before)
+        for after, before, blur in zip(ours, images, blurred, strict=True)
+    ]
+    assert 0.3 < np.mean(np.isclose(shares, 0)) < 0.7 and 0.8 < max(shares) < 1.01
+    expected = images + np.reshape(shares, (-1, 1, 1)) * (blurred - images)
+    np.testing.assert_allclose(ours, expected, atol=0.05)

@@ -11,7 +11,7 @@ from toolbox.engine import keras
 from toolbox.files import InputError
 from toolbox.late import Late
 from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
-from toolbox.semi_supervised.student import Setting, Student, make_pool, predict
+from toolbox.semi_supervised.student import Setting, Student, last_dense, make_pool, predict
 from toolbox.semi_supervised.supervised import supervised_step
 
 KMeans = Late("sklearn.cluster", "KMeans")
@@ -27,8 +27,7 @@ def clustering(data: FewLabels, setting: Setting, baseline: keras.Model, cluster
     images = np.concatenate([data.images, data.unlabelled])
     if clusters > len(images):
         raise InputError(f"--clusters is {clusters}, but there are {len(images)} faces")
-    last = [layer for layer in baseline.layers if isinstance(layer, keras.layers.Dense)][-1]
-    extractor = keras.Model(baseline.inputs[0], last.input)
+    extractor = keras.Model(baseline.inputs[0], last_dense(baseline).input)
     kmeans = KMeans(clusters, n_init=1, random_state=setting.seed)
     cluster = kmeans.fit_predict(predict(extractor, images))
     labelled = len(data.labels)

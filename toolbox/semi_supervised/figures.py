@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from toolbox import files
 from toolbox.dataset.classes import label_columns
 from toolbox.dataset.faces import CLASSES
 from toolbox.late import Axes, Figure, Line2D
+from toolbox.semi_supervised import results
+from toolbox.semi_supervised.runs import FOLDER, Run
 
 LABELS = {  # of the methods
     "baseline": "labelled faces alone",
@@ -19,6 +22,18 @@ COMMON = ["width", "updates", "name"]  # columns of the settings that all method
 MARKERS = "oDsv^P*X"  # of the settings; the first is drawn in lines
 # FixMatch on FER2013 in S. Roy, A. Etemad (ACII 2022): WRN-28-2, 2^20 updates.
 PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}
+
+
+def save(baseline: Run) -> None:
+    """Draw all runs on these faces, and the pseudo-labels of all runs that have this baseline."""
+    records, faces = results.read_records(baseline), baseline.faces
+    title = faces.headline("Learning from few labels: mean and range of the seeds")
+    published = not faces.synthetic and faces.classes == CLASSES
+    figure = plot_accuracy(results.make_table(records), published, title)
+    files.save_figure(figure, baseline.figures / f"{FOLDER}.png")
+    title = faces.headline(baseline.title)
+    figure = plot_pseudo_labels(results.of_baseline(baseline, records), title)
+    files.save_figure(figure, baseline.figures / f"pseudo_labels_{baseline.setting}.png")
 
 
 def plot_accuracy(table: pd.DataFrame, published: bool, title: str) -> Figure:

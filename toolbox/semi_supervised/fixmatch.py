@@ -8,6 +8,9 @@ K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency
 - Predictions are aligned to the distribution of the classes, as in D. Berthelot et al.,
   "ReMixMatch" (ICLR 2020). The labelled faces say nothing of it, being equally many of each class,
   so it is estimated from the baseline's answers.
+- The labelled faces are equally many of each class, all others are not: the labelled loss is of
+  answers moved from the one distribution to the other, after A. K. Menon et al., "Long-tail
+  learning via logit adjustment" (ICLR 2021).
 - The averaged weights give the pseudo-labels, after a warm-up on the labelled faces alone.
 - Pseudo-labels may be soft, as in D. Berthelot et al., "MixMatch" (NeurIPS 2019), and are smoothed
   as the labels are.
@@ -22,6 +25,7 @@ from toolbox.semi_supervised.few_labels import FewLabels, Learned
 from toolbox.semi_supervised.snapshots import Snapshots
 from toolbox.semi_supervised.student import (
     Augment,
+    Augmentation,
     Setting,
     Student,
     cross_entropy,
@@ -33,6 +37,7 @@ from toolbox.semi_supervised.student import (
 from toolbox.semi_supervised.supervised import supervised_step
 from toolbox.training.augmentation import fold_in
 
+STRONG = Augmentation(shift=0.15, rotation=30.0, zoom=0.25, contrast=0.4, erase=0.45)
 WARM_UP = 5  # 1 / fraction of the updates that are on the labelled faces alone
 
 
@@ -43,7 +48,7 @@ def fixmatch(
     uratio: int,
     wu: float,
     temperature: float,
-    strong: Augment,
+    strong: Augment = STRONG,
 ) -> Learned:
     """uratio: unlabelled faces per labelled one in a batch (μ in the paper); wu: weight of their
     loss (λ_u); temperature: of the pseudo-labels, 0 makes them hard as in the paper.
@@ -76,7 +81,8 @@ def fixmatch(
         faces = tf.concat([weak(x, fold_in(seed, 3)), strong(u, fold_in(seed, 4))], axis=0)
         with tf.GradientTape() as tape:
             answers = student.model(faces, training=True)
-            loss_xe = cross_entropy(targets, answers[:batch], setting.label_smoothing)
+            labelled_answers = align(answers[:batch], uniform, prior)
+            loss_xe = cross_entropy(targets, labelled_answers, setting.label_smoothing)
             loss_xeu = cross_entropy(pseudo_labels, answers[batch:], setting.label_smoothing)
             loss_xeu *= tf.cast(pseudo_mask, tf.float32)
             loss = tf.reduce_mean(loss_xe) + wu * tf.reduce_mean(loss_xeu)

@@ -33,10 +33,18 @@ class Task(NamedTuple):
         images, labels, classes = self.faces.images, self.faces.labels, len(self.faces.classes)
         return FewLabels(images[self.labelled], labels[self.labelled], images[self.hidden], classes)
 
+    @property
+    def known(self) -> np.ndarray:
+        """All rows but those held out."""
+        return np.union1d(self.labelled, self.hidden)
+
+    def no_labels(self) -> Task:
+        """The same with all labels hidden."""
+        return self._replace(labelled=self.labelled[:0], hidden=self.known)
+
     def all_labels(self) -> Task:
         """The same with no label hidden."""
-        known = np.union1d(self.labelled, self.hidden)
-        return self._replace(labelled=known, hidden=self.hidden[:0])
+        return self._replace(labelled=self.known, hidden=self.hidden[:0])
 
 
 @dataclass(frozen=True)
@@ -128,32 +136,44 @@ def load_finished(run: Run) -> tuple[keras.Model, dict] | None:
 def describe(run: Run, learned: Learned, task: Task, history: list[dict]) -> dict:
     """What the run's record holds besides its provenance; evaluates the model."""
     faces, labelled, hidden, held_out = task
-    known, labels = np.union1d(labelled, hidden), faces.labels[held_out]
-    classes = len(faces.classes)
+    labels, classes = faces.labels[held_out], len(faces.classes)
     answers = predict(learned.model, faces.images[held_out]).argmax(axis=1)
-    return {
-        "run": run.name,
+    return describe_training(run, learned.model, task, history) | {
         "name": run.common.strip("_") or "default",
         "settings": run.own.strip("_"),
-        "configuration": run.configuration,
-        "parameters": learned.model.count_params(),
         "labelled": len(labelled),
         "unlabelled": len(hidden),
-        "minutes": round(history[-1]["seconds"] / 60, 2),
-        "history": history,
-        "classes": list(faces.classes),
         "metrics": metrics.measure(labels, answers, classes)
         | {"f1": metrics.f1_by_class(labels, answers, classes).round(4).tolist()},
         "pseudo_labels": pseudo_label_quality(learned, faces.labels[hidden]),
+    }
+
+
+def describe_training(run: Run, model: keras.Model, task: Task, history: list[dict]) -> dict:
+    """What was trained, how, and on which faces."""
+    faces, labelled, _, held_out = task
+    return {
+        "run": run.name,
+        "configuration": run.configuration,
+        "parameters": model.count_params(),
+        "minutes": round(history[-1]["seconds"] / 60, 2),
+        "history": history,
+        "classes": list(faces.classes),
         "split": {
             "method": "few labels of Training; the images held out are not among it",
             "labels_sha256": splits.sha256_of_rows(faces, labelled),
-            "training_rows": len(known),
-            "training_sha256": splits.sha256_of_rows(faces, known),
+            "training_rows": len(task.known),
+            "training_sha256": splits.sha256_of_rows(faces, task.known),
             "validation_sha256": splits.sha256_of_rows(faces, held_out),
             "validation_rows": held_out.tolist(),
         },
     }
+
+
+def brief(record: dict) -> dict:
+    """What the records of other runs hold of SimCLR's, which they start from."""
+    names = ("run", "model_sha256", "minutes", "command", "git", "machine", "history")
+    return {name: record[name] for name in names}
 
 
 def save_run(run: Run, model: keras.Model, record: dict) -> None:

@@ -19,6 +19,7 @@ from toolbox.semi_supervised.loop import Loop
 from toolbox.training.augmentation import (
     fold_in,
     random_affine,
+    random_blur,
     random_contrast,
     random_erasing,
 )
@@ -36,15 +37,21 @@ class Augmentation:
     zoom: float  # largest change of height and of width
     contrast: float = 0.0  # largest change of contrast and of brightness
     erase: float = 0.0  # side of a grey square in every other face, as a fraction of the image size
+    blur: float = 0.0  # sigma of a Gaussian with which every other face is mixed, pixels
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """float32 (n, 48, 48, 1), 0..255 -> the same shape and range."""
         images = random_affine(images, seed, self.shift, self.rotation, self.zoom, flip=True)
         if self.contrast:
             images = random_contrast(images, fold_in(seed, 1), self.contrast)
+        if self.blur:
+            images = random_blur(images, fold_in(seed, 3), self.blur)
         if self.erase:
             images = random_erasing(images, fold_in(seed, 2), self.erase)
         return images
+
+
+WEAK = Augmentation(shift=0.08, rotation=10.0, zoom=0.1)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,6 @@ class Setting:
     """a new network, from faces (n, 48, 48, 1) to probabilities (n, k), and its optimizer"""
     loop: Loop
     """makes the updates"""
-    weak: Augment
-    """of each face that is shown"""
     batch_size: int
     """faces with labels or pseudo-labels per update"""
     label_smoothing: float
@@ -64,6 +69,8 @@ class Setting:
     ema_decay: float
     """of running means, such as the average of the weights"""
     seed: int
+    weak: Augment = WEAK
+    """of each face that is shown"""
 
     @property
     def updates(self) -> int:
@@ -130,6 +137,11 @@ def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:
 def cross_entropy(targets: tf.Tensor, answers: tf.Tensor, label_smoothing: float) -> tf.Tensor:
     """Of each face, (n,); targets and answers are probabilities, (n, k)."""
     return keras.losses.categorical_crossentropy(targets, answers, label_smoothing=label_smoothing)
+
+
+def last_dense(model: keras.Model) -> keras.Layer:
+    """The layer whose outputs stand for the classes."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:

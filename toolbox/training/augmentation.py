@@ -85,3 +85,19 @@ def random_contrast(images: tf.Tensor, seed: tf.Tensor, size: float) -> tf.Tenso
     random = size * tf.random.stateless_uniform([2, tf.shape(images)[0], 1, 1, 1], seed, -1.0, 1.0)
     middle = 127.5
     return tf.clip_by_value((images - middle) * (1 + random[0]) + middle * (1 + random[1]), 0, 255)
+
+
+def random_blur(images: tf.Tensor, seed: tf.Tensor, sigma: float) -> tf.Tensor:
+    """Mix half of the images with a Gaussian blur of themselves, in a random share.
+
+    sigma: of the Gaussian, pixels. images: float32 (n, h, w, c) -> the same shape.
+    """
+    reach = math.ceil(2 * sigma)
+    weights = tf.exp(-(tf.range(-reach, reach + 1, dtype=tf.float32) ** 2) / (2 * sigma**2))
+    kernel = tf.tensordot(weights, weights, axes=0) / tf.reduce_sum(weights) ** 2
+    kernel = tf.tile(kernel[..., tf.newaxis, tf.newaxis], [1, 1, images.shape[-1], 1])
+    sides = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
+    blurred = tf.pad(images, sides, "SYMMETRIC")
+    blurred = tf.nn.depthwise_conv2d(blurred, kernel, [1, 1, 1, 1], "VALID")
+    share = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, -1.0, 1.0)
+    return images + tf.nn.relu(share) * (blurred - images)

@@ -1,0 +1,87 @@
+"""SimCLR: learn from faces without labels that two views of a face are of one, and which.
+
+T. Chen et al., "A simple framework for contrastive learning of visual representations" (ICML 2020).
+What differs from the paper: faces are small and grey, so that views are shifted, rotated and zoomed
+a little, and change in contrast, sharpness and a square of grey instead of being cropped tightly
+and coloured; the optimizer is that of the other methods.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolbox.engine import keras, layers, tf
+from toolbox.semi_supervised.loop import Loop
+from toolbox.semi_supervised.student import Augment, Augmentation
+from toolbox.training.augmentation import fold_in
+from toolbox.training.schedules import one_cycle
+
+VIEW = Augmentation(0.12, 15.0, 0.25, contrast=0.5, erase=0.3, blur=1.2)
+PROJECTION = 128  # numbers that the views are compared by
+
+
+def simclr(
+    images: np.ndarray,
+    encoder: keras.Model,
+    loop: Loop,
+    seed: int,
+    batch_size: int = 256,
+    temperature: float = 0.15,
+    learning_rate: float = 0.1,
+    weight_decay: float = 5e-4,
+    view: Augment = VIEW,
+) -> None:
+    """Train `encoder`, from faces (n, 48, 48, 1) to features (n, d), on `images` uint8 (m, 48, 48).
+
+    batch_size: faces per update, each in two views. temperature: τ in the paper. learning_rate: the
+    peak of one cycle; weight_decay: per step, times the learning rate.
+    """
+    features = encoder.output.shape[-1]
+    head = keras.Sequential(
+        [
+            keras.Input((features,)),
+            layers.Dense(features, activation="relu"),
+            layers.Dense(PROJECTION, dtype="float32"),
+        ]
+    )
+    trained = encoder.trainable_variables + head.trainable_variables
+    optimizer = one_cycle(loop.updates, learning_rate, weight_decay)
+    optimizer.build(trained)
+    pool, batch_size = tf.constant(images[..., np.newaxis]), min(batch_size, len(images))
+
+    @tf.function(autograph=False)  # which takes a second
+    def step(update: tf.Tensor) -> tf.Tensor:
+        its = fold_in([seed, 4], update)
+        x = tf.cast(tf.gather(pool, rows_of(update, batch_size, len(images), seed)), tf.float32)
+        views = tf.concat([view(x, fold_in(its, 0)), view(x, fold_in(its, 1))], axis=0)
+        with tf.GradientTape() as tape:
+            loss = nt_xent(head(encoder(views, training=True)), temperature)
+        optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
+        return loss
+
+    variables = [*encoder.variables, *head.variables, *optimizer.variables]
+    loop(lambda update: step(tf.constant(update)), variables)
+
+
+def rows_of(update: tf.Tensor, batch_size: int, total: int, seed: int) -> tf.Tensor:
+    """int32 (batch_size,): the rows, of `total`, of an update; no row comes twice in an epoch."""
+    per_epoch = total // batch_size
+    places = update % per_epoch * batch_size + tf.range(batch_size)
+    epoch = fold_in([seed, 5], update // per_epoch)
+    return tf.random.experimental.index_shuffle(places, epoch, total - 1)
+
+
+def nt_xent(projections: tf.Tensor, temperature: float) -> tf.Tensor:
+    """The paper's loss, a scalar: the mean over all views of the cross-entropy of finding the other
+    view of the same face among all others.
+
+    projections: float32 (2 n, d); views i and n + i are of one face.
+    """
+    unit = tf.math.l2_normalize(projections, axis=1)
+    count = tf.shape(unit)[0]
+    similarity = tf.matmul(unit, unit, transpose_b=True) / temperature
+    similarity = tf.linalg.set_diag(similarity, tf.fill([count], similarity.dtype.min))
+    other = (tf.range(count) + count // 2) % count
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=other, logits=similarity)
+    )
