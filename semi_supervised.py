@@ -190,19 +190,17 @@ def make_run(method: str, args: Args, task: Task) -> Run:
     return Run(task.faces, decides, *changed, args.models_dir, args.figures_dir)
 
 
-def obtain(
+def train(
     run: Run, args: Args, task: Task, start: tuple | None = None, baseline=None
 ) -> tuple[keras.Model, dict]:
-    """Load what a finished run saved, or train, evaluate and save; returns model and record."""
+    """Train, evaluate and save, or load what a finished run saved; returns model and record.
+
+    start: model and record of SimCLR's run. baseline: model of the labelled faces alone.
+    """
     finished = None if args.fresh else runs.load_finished(run)
     print(f"{run.name}{' is finished' if finished else ':'}")
-    return finished or train(run, args, task, start, baseline)
-
-
-def train(
-    run: Run, args: Args, task: Task, start: tuple | None, baseline: keras.Model | None
-) -> tuple[keras.Model, dict]:
-    """start: model and record of SimCLR's run. baseline: that of the labelled faces alone."""
+    if finished:
+        return finished
     method, seed = run.decides["method"], run.decides["seed"]
     fit.make_repeatable(seed, run.decides["precision"])
     loop = Loop(run.state, run.configuration, run.decides["updates"], args.fresh)
@@ -211,14 +209,9 @@ def train(
         model = pretrain(args, task, loop, seed)
         record |= runs.describe_training(run, model, task, loop.history)
     else:
-        setting = Setting(
-            build=functools.partial(build_student, args, task, start and start[0]),
-            loop=loop,
-            batch_size=args.batch_size,
-            label_smoothing=args.label_smoothing,
-            ema_decay=args.ema_decay,
-            seed=seed,
-        )
+        build = functools.partial(build_student, args, task, start and start[0])
+        common = args.batch_size, args.label_smoothing, args.ema_decay, seed
+        setting = Setting(build, loop, *common)
         learned = learn(method, task.few_labels(), setting, baseline, args)
         model = learned.model
         record |= runs.describe(run, learned, task, loop.history)
@@ -236,21 +229,19 @@ def main(args: Args) -> dict[str, dict]:
     faces = utils.load_faces(args.data)
     rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
     task = Task(faces, *hide_labels(faces, rows, args.labels_per_class, args.seed), held_out)
-    print(
-        f"{len(task.labelled):,} labelled and {len(task.hidden):,} unlabelled faces of "
-        f"{faces.path.name}; evaluated on {len(held_out):,} others"
-    )
+    counts = f"{len(task.labelled):,} labelled and {len(task.hidden):,} unlabelled faces"
+    print(f"{counts} of {faces.path.name}; evaluated on {len(held_out):,} others")
     results.read_records(make_run("baseline", args, task))  # a damaged one shows now
     start = None
     if args.simclr_updates:
-        start = obtain(make_run("simclr", args, task), args, task.no_labels())
+        start = train(make_run("simclr", args, task), args, task.no_labels())
     records, baseline = {}, None
     for method in METHODS:
         if method not in ("baseline", *args.methods):
             continue
         its = task.all_labels() if method == "all_labels" else task
         run = make_run(method, args, its)
-        model, records[method] = obtain(run, args, its, start, baseline)
+        model, records[method] = train(run, args, its, start, baseline)
         baseline = baseline or model
         results.add_to_table(run, records[method])
     figures.save(make_run("baseline", args, task))

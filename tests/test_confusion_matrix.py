@@ -192,7 +192,7 @@ def test_rows_without_an_id_are_refused(tmp_path):
     path = tmp_path / "test.csv"
     pixels = " ".join(["7"] * 2304)
     path.write_text(f"id,feature\n0,{pixels}\n,{pixels}\n")
-    with pytest.raises(InputError, match="row 2: no id"):
+    with pytest.raises(InputError, match="line 3: no id"):
         fer2013_csv.read_ids(path)
     path.write_bytes(b"id,feature\nM\xfcller," + pixels.encode() + b"\n")
     assert fer2013_csv.read_ids(path) == ["M\N{REPLACEMENT CHARACTER}ller"]  # Latin-1, not UTF-8

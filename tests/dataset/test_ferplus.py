@@ -28,7 +28,7 @@ def test_ferplus_must_have_the_same_rows(faces_csv, tmp_path):
     for wrong in (-1, 2.5, 11, None):
         table["fear"] = [0.0] * 9 + [wrong] + [0.0] * (len(table) - 10)
         table.to_csv(tmp_path / "votes.csv", index=False)
-        with pytest.raises(InputError, match="row 10: votes are whole numbers"):
+        with pytest.raises(InputError, match="line 11: votes are whole numbers"):
             ferplus.read_votes(tmp_path / "votes.csv", faces)
     with pytest.raises(InputError, match=r"is not FER\+'s"):
         ferplus.read_votes(faces_csv, faces)

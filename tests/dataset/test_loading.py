@@ -207,37 +207,37 @@ GZ = gzip.compress(FER2013)
 ZIP = zipped(fer2013_csv=FER2013)
 # content of the file, and what its one line must say
 BAD = {
-    "one pixel too few": (changed(4, pixels=lambda p: p.rsplit(b" ", 1)[0]), "row 4 (line 5): 2303 pixels"),
-    "one pixel too many": (changed(9, pixels=lambda p: p + b" 7"), "row 9 (line 10): 2305 pixels"),
-    "no pixels": (changed(1, pixels=b""), "row 1 (line 2): 0 pixels"),
+    "one pixel too few": (changed(4, pixels=lambda p: p.rsplit(b" ", 1)[0]), "line 5: 2303 pixels"),
+    "one pixel too many": (changed(9, pixels=lambda p: p + b" 7"), "line 10: 2305 pixels"),
+    "no pixels": (changed(1, pixels=b""), "line 2: 0 pixels"),
     "two rows with each other's pixels": (
         changed(3, pixels=lambda p: p.rsplit(b" ", 1)[0]).replace(b"3,", b"3,1 ", 1), "2303 pixels"),
-    "pixel 256": (changed(2, pixels=lambda p: b"256" + p[p.index(b" "):]), "row 2 (line 3): pixel 1 is '256'"),
+    "pixel 256": (changed(2, pixels=lambda p: b"256" + p[p.index(b" "):]), "line 3: pixel 1 is '256'"),
     "pixel 1000": (changed(2, pixels=lambda p: b"1000" + p[p.index(b" "):]), "pixel 1 is '1000'"),
     "pixel of 5000 digits": (changed(2, pixels=lambda p: b"1" * 5000 + p[p.index(b" "):]), "pixel 1 is"),
-    "negative pixel": (changed(5, pixels=lambda p: b"-" + p), "row 5 (line 6): pixel 1 is '-"),
+    "negative pixel": (changed(5, pixels=lambda p: b"-" + p), "line 6: pixel 1 is '-"),
     "signed pixel": (changed(5, pixels=lambda p: b"+" + p), "pixel 1 is '+"),
-    "fractional pixel": (changed(6, pixels=lambda p: p.replace(b" ", b".5 ", 1)), "row 6 (line 7): pixel 1"),
+    "fractional pixel": (changed(6, pixels=lambda p: p.replace(b" ", b".5 ", 1)), "line 7: pixel 1"),
     "pixel nan": (changed(6, pixels=lambda p: b"nan" + p[p.index(b" "):]), "pixel 1 is 'nan'"),
     "pixel in another script": (changed(6, pixels=lambda p: "٣".encode() + p[p.index(b" "):]), "pixel 1 is '٣'"),
     "underscore in a pixel": (changed(6, pixels=lambda p: b"1_0" + p[p.index(b" "):]), "pixel 1 is '1_0'"),
-    "unbalanced quote": (changed(7, pixels=lambda p: b'"' + p), "row 7 (line 8): its quotes"),
-    "quote within a field": (changed(7, pixels=lambda p: b'1" ' + p), "row 7 (line 8): pixel 1 is"),
-    "quotes in two rows": (FER2013.replace(b"\n1,", b'\n"1,'), "row 2 (line 3): "),
-    "NUL in a row": (changed(7, pixels=lambda p: b"\0" + p), "row 7 (line 8): pixel 1"),
-    "label 7": (changed(8, label=b"7"), "row 8 (line 9): label '7' is not one of 0..6"),
+    "unbalanced quote": (changed(7, pixels=lambda p: b'"' + p), "line 8: its quotes"),
+    "quote within a field": (changed(7, pixels=lambda p: b'1" ' + p), "line 8: pixel 1 is"),
+    "quotes in two rows": (FER2013.replace(b"\n1,", b'\n"1,'), "line 3: "),
+    "NUL in a row": (changed(7, pixels=lambda p: b"\0" + p), "line 8: pixel 1"),
+    "label 7": (changed(8, label=b"7"), "line 9: label '7' is not one of 0..6"),
     "label -1": (changed(8, label=b"-1"), "label '-1'"),
-    "label missing": (changed(8, label=b""), "row 8 (line 9): label ''"),
+    "label missing": (changed(8, label=b""), "line 9: label ''"),
     "label bored": (changed(8, label=b"bored"), "label 'bored'"),
-    "unknown Usage": (changed(1, usage=b"Trial"), "row 1 (line 2): Usage 'Trial'"),
+    "unknown Usage": (changed(1, usage=b"Trial"), "line 2: Usage 'Trial'"),
     "Usage missing": (changed(1, usage=b""), "Usage ''"),
-    "a field too many": (changed(3, usage=b"Training,"), "row 3 (line 4): 4 fields where the header has 3"),
-    "a field too few": (changed(3, line=b"3"), "row 3 (line 4): 1 fields"),
-    "cut in the last row's pixels": (FER2013[:-3000], "row 9 (line 10): 2 fields"),
-    "cut in the last row's Usage": (FER2013[:-5], "row 9 (line 10): Usage 'Trai'"),
-    "cut in the first row": (FER2013[:500], "row 1 (line 2)"),
-    "header twice": (FER2013.replace(b"\n", b"\nemotion,pixels,Usage\n", 1), "row 1 (line 2): label 'emotion'"),
-    "two files glued together": (FER2013 + FER2013, "row 10 (line 11): label 'emotion'"),
+    "a field too many": (changed(3, usage=b"Training,"), "line 4: 4 fields where the header has 3"),
+    "a field too few": (changed(3, line=b"3"), "line 4: 1 fields"),
+    "cut in the last row's pixels": (FER2013[:-3000], "line 10: 2 fields"),
+    "cut in the last row's Usage": (FER2013[:-5], "line 10: Usage 'Trai'"),
+    "cut in the first row": (FER2013[:500], "line 2"),
+    "header twice": (FER2013.replace(b"\n", b"\nemotion,pixels,Usage\n", 1), "line 2: label 'emotion'"),
+    "two files glued together": (FER2013 + FER2013, "line 11: label 'emotion'"),
     "empty": (b"", "is empty"),
     "only a BOM": (b"\xef\xbb\xbf", "no column `pixels`"),
     "only a header": (b"emotion,pixels,Usage\n", "no rows"),
@@ -363,7 +363,7 @@ def test_a_command_ends_in_one_line_and_status_1(tmp_path):
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "row 2 (line 3): pixel 1 is '256'" in done.stderr
+    assert "line 3: pixel 1 is '256'" in done.stderr
 
 
 def reference(content: bytes) -> tuple[list, list, list]:

@@ -98,13 +98,12 @@ def read_ids(path: Path) -> list[str] | None:
     if "id" not in names:
         return None
     position = names.index("id")
-    ids = [
-        dialects.split_row(text.rstrip(b"\r\n"), columns)[position]
-        for _, lines in csv_rows.blocks(path, stream)
-        for _, text in lines
-    ]
-    if not all(ids):
-        raise InputError(f"{path}, row {ids.index(b'') + 1}: no id; mend or delete the row")
+    ids = []
+    for _, lines in csv_rows.blocks(path, stream):
+        for number, text in lines:
+            ids.append(dialects.split_row(text.rstrip(b"\r\n"), columns)[position])
+            if not ids[-1]:
+                raise InputError(f"{path}, line {number}: no id; mend or delete the row")
     return [text.decode("utf-8", "replace") for text in ids]
 
 
@@ -120,7 +119,7 @@ def _parse_block(path: Path, columns: Columns, lines: list[Line], row: int) -> B
         try:
             parsed.append(_parse_rows(columns, [text]))
         except ValueError as error:
-            problem = f"row {row + position} (line {lines[position][0]}): {error}"
+            problem = f"line {lines[position][0]}: {error}"
             if row + position == 1 and len(texts) > 1 and not _any_right(columns, texts[1:]):
                 raise InputError(
                     f"{path}, {problem}; so it is in every row: this is another kind of table"

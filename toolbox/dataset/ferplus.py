@@ -37,7 +37,7 @@ def read_votes(path: Path, faces: Faces) -> np.ndarray:
         raise InputError(f"{path} is not FER+'s fer2013new.csv: {reason}") from None
     wrong = ~((votes >= 0) & (votes <= 10) & (votes == np.round(votes))).all(axis=1)
     if wrong.any():
-        raise InputError(f"{path}, row {wrong.argmax() + 1}: votes are whole numbers in 0..10")
+        raise InputError(f"{path}, line {wrong.argmax() + 2}: votes are whole numbers in 0..10")
     if faces.usage is None or not np.array_equal(usage, np.array(USAGES)[faces.usage]):
         raise InputError(
             f"{path} has other rows than {faces.path} (compared by number and Usage); "
