@@ -112,7 +112,9 @@ def write_few_labels(folder: Path) -> None:
     columns = ["method", "labels_per_class", "seed", "updates", "accuracy"]
     table = pd.DataFrame(rows, columns=columns).assign(macro_f1=0.3, minutes=1.0, width=16)
     folder.mkdir(parents=True)
-    table.assign(name="default", settings="").to_csv(folder / "semi_supervised.csv", index=False)
+    table = table.assign(name="default", settings="", start=None, start_minutes=None)
+    table.loc[2:, ["start", "start_minutes"]] = "simclr_width16", 7.25
+    table.to_csv(folder / "semi_supervised.csv", index=False)
 
 
 @pytest.fixture
@@ -168,6 +170,7 @@ def test_the_epochs_are_counted_in_which_training_is_behind_validation(args):
 def test_gains_are_of_the_same_seeds(args):
     text = text_of(args)
     assert "| 25 | FixMatch | 16 | 3,000 |  | 0, 1 | 50.0 ± 8.5 | +5.0 | 0.300 | 1.0 |" in text
+    assert text.count("`simclr_width16`. Its 7.2 minutes") == 1
     assert "| 25 | FixMatch | 16 | 9,000 |  | 0 | 51.0 | +11.0 | 0.300 | 1.0 |" in text
     assert "| all | all labels | 16 | 3,000 |  | 0 | 70.0 |  | 0.300 | 1.0 |" in text
 

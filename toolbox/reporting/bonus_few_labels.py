@@ -11,6 +11,7 @@ from toolbox.reporting.records import Records
 from toolbox.semi_supervised.figures import LABELS
 
 NUMBERS = ("labels_per_class", "seed", "width", "updates", "accuracy", "macro_f1", "minutes")
+STARTS = ("start", "start_minutes")
 WORDS = ("method", "name", "settings")  # of settings, only what differs from the defaults
 COMMON = ["labels_per_class", "width", "updates", "name"]  # of runs that may be compared
 HEADER = [
@@ -26,11 +27,17 @@ def section(records: Records) -> list[str | Missing]:
         flags = " --quick" if records.synthetic else flags_for(records.faces)
         return [records.missing("learning from few labels", f"semi_supervised.py{flags}")]
     runs = read_table(path, NUMBERS)
+    starts = runs.reindex(columns=STARTS).dropna().drop_duplicates()
     words = runs.reindex(columns=WORDS).astype(object).fillna("").map(str)
     results = summarize(pd.concat([runs[list(NUMBERS)], words], axis=1))
     caption = "Accuracy and macro-F1 over labels per class"
     return [
         "Gains are over the labelled faces alone, with the same seeds.",
+        *(
+            f"Methods start from SimCLR on all faces without labels, `{name}`. Its "
+            f"{minutes:.1f} minutes come on top of those in the table."
+            for name, minutes in starts.itertuples(index=False)
+        ),
         records.picture(path.with_suffix(".png"), caption),
         table(HEADER, [format_row(row) for row in results.to_dict("records")]),
     ]

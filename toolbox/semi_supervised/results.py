@@ -75,6 +75,7 @@ def make_table(records: list[dict]) -> pd.DataFrame:
 def make_row(record: dict) -> dict:
     """A record as the table holds it; for all labels with their mean number per class."""
     its, measured, pseudo = record["configuration"], record["metrics"], record["pseudo_labels"]
+    start = record.get("start", {})
     classes = record.get("classes", CLASSES)  # of FER2013 in older records
     return {
         "name": record["name"],
@@ -87,6 +88,8 @@ def make_row(record: dict) -> dict:
         "accuracy": round(measured["accuracy"], 4),
         "macro_f1": round(measured["macro_f1"], 4),
         "minutes": record["minutes"],
+        "start": start.get("run"),
+        "start_minutes": start.get("minutes"),
         "coverage": pseudo["coverage"][-1] if pseudo["coverage"] else None,
         "precision": pseudo["precision"][-1] if pseudo["precision"] else None,
         "data": record["data"]["file"],
