@@ -143,24 +143,20 @@ def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
     ], name="homework")  # fmt: skip
 
 
-def convolution(x, channels: int, name: str, size: int = 3, stride: int = 1):
+def convolution(x, channels: int, name: str):
     """Convolution and batch norm, which settles faster than Keras's."""
-    x = layers.Conv2D(channels, size, stride, "same", use_bias=False, name=f"conv_{name}")(x)
+    x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"conv_{name}")(x)
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
 
-def build_residual_cnn(width: int, stem: str = "whitening", classes: int = 7) -> keras.Model:
-    """Halve the image, then a block of K. He et al., "Deep residual learning" (2015), at each of
-    three sizes. `stem` is "strided", or "whitening", whose weights are to be `whitening_filters`.
+def build_residual_cnn(width: int, classes: int = 7) -> keras.Model:
+    """A fixed first layer, whose weights are to be `whitening_filters`, then at each of three sizes
+    a block of K. He et al., "Deep residual learning" (2015).
     """
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
-    if stem == "whitening":
-        x = layers.Conv2D(width, 5, 1, "same", use_bias=False, trainable=False, name="conv_0")(x)
-        x = layers.MaxPooling2D(name="pool_1")(x)
-    else:
-        x = convolution(x, width, "0", 5, 2)
-    x = layers.ReLU(name="relu_0")(x)
+    x = layers.Conv2D(width, 5, 1, "same", use_bias=False, trainable=False, name="conv_0")(x)
+    x = layers.ReLU(name="relu_0")(layers.MaxPooling2D(name="pool_1")(x))
     for stage in (1, 2, 3):
         channels = width * 2 ** (stage - 1)
         if stage > 1:
@@ -206,7 +202,7 @@ def compiled(args: Args, steps_per_epoch: int, classes: int = 7) -> keras.Model:
             model = build_vgg(args.width, args.dropout, classes)
             optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])  # of batch norms
         else:
-            model = build_residual_cnn(args.width, "whitening", classes)
+            model = build_residual_cnn(args.width, classes)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=args.label_smoothing)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=fit.jit_compile())
     return model

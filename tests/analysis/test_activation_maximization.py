@@ -55,7 +55,7 @@ def test_adam_is_that_of_keras():
 
 
 def test_values_are_those_of_the_snapshots_and_rise():
-    model = train_cnn.build_residual_cnn(4, stem="strided")
+    model = train_cnn.build_residual_cnn(4)
     classifier = Classifier("x", Path("x.keras"), model, (0.0, 255.0), None)
     target, ascent = ascend(classifier, layer=-1, steps=20)
     assert ascent.steps == [0, 1, 4, 16, 20]

@@ -54,10 +54,8 @@ def test_fields_of_the_other_networks():
 
     # By hand: 1 + sum of (kernel - 1) * product of the strides before.
     assert sizes(train_cnn.build_homework_cnn(0.5)) == [5, 13, 17, 29, 37]
-    expected = [5, 9, 13, 23, 31, 39, 59, 75, 91]
-    assert sizes(train_cnn.build_residual_cnn(8, stem="strided")) == expected
-    pooled = [5, 10, 14, 24, 32, 40, 60, 76, 92]
-    assert sizes(train_cnn.build_residual_cnn(8, stem="whitening")) == pooled
+    expected = [5, 10, 14, 24, 32, 40, 60, 76, 92]
+    assert sizes(train_cnn.build_residual_cnn(8)) == expected
     assert sizes(train_cnn.build_vgg(8, 0.3)) == [3, 5, 10, 14, 24, 32, 52, 68]
 
 

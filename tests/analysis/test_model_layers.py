@@ -110,7 +110,7 @@ def test_separable_and_depthwise_convolutions_count():
 
 def test_the_last_feature_maps_are_those_that_are_pooled():
     """Not the convolution itself: a batch norm, a shortcut and a ReLU stand between."""
-    residual = train_cnn.build_residual_cnn(4, stem="strided")
+    residual = train_cnn.build_residual_cnn(4)
     assert last_feature_maps(residual).name == "relu_3b"
     assert last_feature_maps(train_cnn.build_vgg(4, 0.3)).name == "relu_4b"
     assert last_feature_maps(train_cnn.build_homework_cnn(0.5)).name == "p_re_lu_5"

@@ -228,7 +228,7 @@ def test_the_data_are_never_overwritten(faces_csv, tmp_path):
 
 
 def test_best_epoch_and_early_stopping_follow_from_the_history(tmp_path):
-    model = train_cnn.build_residual_cnn(2, stem="strided")
+    model = train_cnn.build_residual_cnn(2)
     model.compile("sgd", "categorical_crossentropy")
     run = Run("x", 0, epochs=9, patience=2, batch_size=32, fresh=False,
               models_dir=tmp_path, figures_dir=tmp_path)  # fmt: skip
