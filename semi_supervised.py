@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +51,7 @@ from toolbox.training.run_records import bare_model
 from toolbox.training.schedules import one_cycle
 from toolbox.training.whitening import whitening_filters
 
-METHODS = ("baseline", "self_training", "clustering", "fixmatch", "all_labels")
+METHODS = ("self_training", "clustering", "fixmatch", "all_labels")
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Args:
 
     # methods
     methods: tuple[Literal[METHODS], ...] = METHODS
-    """what to train; the baseline is trained in any case"""
+    """what to compare with the labelled faces alone, which come first in any case"""
     threshold: float = 0.8
     """self-training: least probability of a pseudo-label (smoothed targets are 0.91)"""
     rounds: int = 5
@@ -80,15 +80,15 @@ class Args:
     temperature: float = 0.5
     """FixMatch: of its pseudo-labels; 0 makes them hard, 1 leaves the probabilities as they are"""
 
-    # the start, the same for each method
+    # the start, the same for each method but the baseline
     simclr_updates: int = 5000
-    """steps of SimCLR on all faces, without labels, before; 0 starts from random weights"""
+    """steps of SimCLR on all training faces before any method; 0 starts from random weights"""
 
     # network and optimization, the same for each method
     width: int = 32
-    """channels of the residual network's first stage"""
+    """channels of the residual network's first stage; even, at most 50"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """to compute in; auto is bfloat16 where the processor is fast at it"""
+    """to compute in; auto is bfloat16 where the processor is fast at it and the network wide"""
     updates: int = 3000
     """steps of the optimizer"""
     batch_size: int = 64
@@ -97,20 +97,16 @@ class Args:
     """peak of the one-cycle schedule"""
     weight_decay: float = 2e-3
     """times the learning rate, each step"""
-    label_smoothing: float = 0.1
-    """fraction of each target that is spread over all classes"""
-    ema_decay: float = 0.99
-    """of running means: the averaged weights, FixMatch's confidence and alignment"""
 
     # output
     seed: int = 0
-    """of the labels kept, weights, batches and augmentation"""
+    """of the labels kept, weights, batches and augmentation; SimCLR's is always 0"""
     models_dir: Path = utils.MODELS
     """models and records go to its folder semi_supervised"""
     figures_dir: Path = utils.FIGURES
     """table and figures go to its folder semi_supervised"""
     fresh: bool = False
-    """train again what is finished, and start over what is not"""
+    """train again what is finished, SimCLR's start too, and start over what is not"""
     quick: bool = False
     """other defaults: 25 labels per class, a small network and few updates"""
 
@@ -118,9 +114,7 @@ class Args:
 QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400,
              simclr_updates=50)  # fmt: skip
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
-START = ("validation_fraction", "precision")  # and of SimCLR's run
-SHARED = (*START, "batch_size", "learning_rate", "weight_decay", "label_smoothing", "ema_decay",
-          "simclr_updates")  # fmt: skip
+SHARED = ("validation_fraction", "batch_size", "learning_rate", "weight_decay", "simclr_updates")
 OWN = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
@@ -130,7 +124,7 @@ LIMITS = (
     fit.LIMITS
     | dict.fromkeys(("labels_per_class", "rounds", "clusters", "uratio"), (1, 10**5))
     | {"batch_size": (2, 10**5), "updates": (1, 10**7), "simclr_updates": (0, 10**7)}
-    | {"threshold": (0, 1), "ema_decay": (0, 0.99999), "wu": (0, 1000), "temperature": (0, 10)}
+    | {"threshold": (0, 1), "wu": (0, 1000), "temperature": (0, 10)}
 )
 
 
@@ -155,7 +149,7 @@ def build_student(
 
 
 def pretrain(args: Args, task: Task, loop: Loop, seed: int) -> keras.Model:
-    """The network, trained on all faces but those held out, up to its classifier."""
+    """The network, trained on all faces but those held out; its classifier stays random."""
     model = build_network(args, task)
     encoder = keras.Model(model.inputs[0], last_dense(model).input)
     simclr(task.faces.images[task.known], encoder, loop, seed)
@@ -163,39 +157,41 @@ def pretrain(args: Args, task: Task, loop: Loop, seed: int) -> keras.Model:
 
 
 def learn(
-    method: str, data: FewLabels, setting: Setting, baseline: keras.Model | None, args: Args
+    method: str, data: FewLabels, setting: Setting, first: keras.Model | None, args: Args
 ) -> Learned:
-    """Train by one method. baseline: a model that learned from the labelled faces alone."""
+    """Train by one method. first: a model that learned from the labelled faces."""
     if method == "self_training":
         return self_training(data, setting, args.threshold, args.rounds)
     if method == "clustering":
-        return clustering(data, setting, baseline, args.clusters)
+        return clustering(data, setting, first, args.clusters)
     if method == "fixmatch":
-        return fixmatch(data, setting, baseline, args.uratio, args.wu, args.temperature)
+        return fixmatch(data, setting, first, args.uratio, args.wu, args.temperature)
     return supervised(data, setting)
 
 
-def make_run(method: str, args: Args, task: Task) -> Run:
+def make_run(method: str, args: Args, task: Task, start: keras.Model | None = None) -> Run:
     """What decides the run of one method, and where it writes."""
     shared, own = SHARED, OWN.get(method, ())
     updates, seed = args.updates, args.seed
     if method == "simclr":  # one for all seeds, unless they hold out different faces
-        shared, updates = START, args.simclr_updates
+        shared, updates = ("validation_fraction",), args.simclr_updates
         seed = args.seed if args.validation_fraction else 0
     labels = () if method in ("all_labels", "simclr") else ("labels_per_class",)
     decides = {name: getattr(args, name) for name in (*labels, "width", *shared, *own)}
     decides |= {"method": method, "updates": updates, "seed": seed}
-    decides["precision"] = precision.choose(args.precision)
+    decides["precision"] = precision.choose(args.precision, args.width)
+    if start:
+        decides["start"] = runs.sha256_of_weights(start)
     changed = utils.changed(args, *shared), utils.changed(args, *own)
     return Run(task.faces, decides, *changed, args.models_dir, args.figures_dir)
 
 
 def train(
-    run: Run, args: Args, task: Task, start: tuple | None = None, baseline=None
+    run: Run, args: Args, task: Task, start: tuple = (None, None), first: keras.Model | None = None
 ) -> tuple[keras.Model, dict]:
     """Train, evaluate and save, or load what a finished run saved; returns model and record.
 
-    start: model and record of SimCLR's run. baseline: model of the labelled faces alone.
+    start: model and record of SimCLR's run. first: a model that learned from the labelled faces.
     """
     finished = None if args.fresh else runs.load_finished(run)
     print(f"{run.name}{' is finished' if finished else ':'}")
@@ -204,18 +200,17 @@ def train(
     method, seed = run.decides["method"], run.decides["seed"]
     fit.make_repeatable(seed, run.decides["precision"])
     loop = Loop(run.state, run.configuration, run.decides["updates"], args.fresh)
-    record = utils.provenance(args, task.faces)
+    record = utils.provenance(replace(args, seed=seed), task.faces)
     if method == "simclr":
         model = pretrain(args, task, loop, seed)
         record |= runs.describe_training(run, model, task, loop.history)
     else:
-        build = functools.partial(build_student, args, task, start and start[0])
-        common = args.batch_size, args.label_smoothing, args.ema_decay, seed
-        setting = Setting(build, loop, *common)
-        learned = learn(method, task.few_labels(), setting, baseline, args)
+        build = functools.partial(build_student, args, task, start[0])
+        setting = Setting(build, loop, args.batch_size, seed)
+        learned = learn(method, task.few_labels(), setting, first, args)
         model = learned.model
         record |= runs.describe(run, learned, task, loop.history)
-    if start:
+    if start[1]:
         record["start"] = runs.brief(start[1])
     keras.config.set_dtype_policy("float32")  # of whatever this process builds next
     runs.save_run(run, model, record)
@@ -232,17 +227,16 @@ def main(args: Args) -> dict[str, dict]:
     counts = f"{len(task.labelled):,} labelled and {len(task.hidden):,} unlabelled faces"
     print(f"{counts} of {faces.path.name}; evaluated on {len(held_out):,} others")
     results.read_records(make_run("baseline", args, task))  # a damaged one shows now
-    start = None
+    methods, start, first, records = ["baseline"], (None, None), None, {}
     if args.simclr_updates:
+        methods.append("fine_tuning")
         start = train(make_run("simclr", args, task), args, task.no_labels())
-    records, baseline = {}, None
-    for method in METHODS:
-        if method not in ("baseline", *args.methods):
-            continue
+    for method in (*methods, *(name for name in METHODS if name in args.methods)):
         its = task.all_labels() if method == "all_labels" else task
-        run = make_run(method, args, its)
-        model, records[method] = train(run, args, its, start, baseline)
-        baseline = baseline or model
+        source = (None, None) if method == "baseline" else start
+        run = make_run(method, args, its, source[0])
+        model, records[method] = train(run, args, its, source, first)
+        first = model if method in methods else first
         results.add_to_table(run, records[method])
     figures.save(make_run("baseline", args, task))
     print(results.format_results(records))

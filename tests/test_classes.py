@@ -66,7 +66,7 @@ def test_every_script(count, tmp_path, monkeypatch, capsys):
     for faces in (utils.load_faces(data), utils.load_faces(data)):  # parsed, then from the cache
         assert faces.classes == classes
         np.testing.assert_array_equal(faces.votes.argmax(axis=1), faces.labels)
-    monkeypatch.setattr(semi_supervised, "METHODS", ("baseline", "fixmatch"))
+    monkeypatch.setattr(semi_supervised, "METHODS", ("fixmatch",))
     folders = {"models_dir": tmp_path / "models", "figures_dir": tmp_path / "figures"}
     common = {"data": data, **folders}
     small = {"epochs": 1, "batch_size": 32, "width": 4}

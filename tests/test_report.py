@@ -170,7 +170,7 @@ def test_the_epochs_are_counted_in_which_training_is_behind_validation(args):
 def test_gains_are_of_the_same_seeds(args):
     text = text_of(args)
     assert "| 25 | FixMatch | 16 | 3,000 |  | 0, 1 | 50.0 ± 8.5 | +5.0 | 0.300 | 1.0 |" in text
-    assert text.count("`simclr_width16`. Its 7.2 minutes") == 1
+    assert text.count("`simclr_width16` (7.25 minutes)") == 1
     assert "| 25 | FixMatch | 16 | 9,000 |  | 0 | 51.0 | +11.0 | 0.300 | 1.0 |" in text
     assert "| all | all labels | 16 | 3,000 |  | 0 | 70.0 |  | 0.300 | 1.0 |" in text
 

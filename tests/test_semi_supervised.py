@@ -31,6 +31,7 @@ TINY = semi_supervised.Args(
     threshold=0.1,
     methods=(),
     simclr_updates=0,
+    precision="float32",
 )
 
 
@@ -64,7 +65,7 @@ def test_no_hidden_label_reaches_the_weights(method, args, tmp_path):
         task = Task(its, labelled, hidden, held_out)
         where = replace(args, models_dir=tmp_path / f"{number}")
         run = semi_supervised.make_run(method, where, task)
-        model, record = semi_supervised.train(run, where, task, None, baseline)
+        model, record = semi_supervised.train(run, where, task, first=baseline)
         weights.append(model.get_weights())
         found.append(record["pseudo_labels"])
     for ours, theirs in zip(*weights, strict=True):
@@ -86,10 +87,10 @@ def test_the_command(faces_csv, tmp_path, capsys):
     line = command(faces_csv, tmp_path)
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "retracing" not in done.stderr
     args = semi_supervised.parse(line[2:])
     table = read_table(args)
-    assert set(table["method"]) == set(semi_supervised.METHODS) and len(table) == 5
+    compared = ("baseline", "fine_tuning", *semi_supervised.METHODS)
+    assert sorted(table["method"]) == sorted(compared)
     for_report = ["name", "method", "labels_per_class", "seed", "width", "updates", "accuracy"]
     for_report += ["macro_f1", "minutes", "coverage", "precision", "command"]
     assert {*for_report} <= {*table.columns}
@@ -110,10 +111,10 @@ def test_the_command(faces_csv, tmp_path, capsys):
         for path in folder.iterdir()
         if path.suffix in (".keras", ".json")
     }
-    assert len(before) == 17
+    assert len(before) == 20
     semi_supervised.main(replace(args, methods=("fixmatch",)))
-    assert capsys.readouterr().out.count(" is finished\n") == 3
-    assert {path: path.read_bytes() for path in before} == before and len(read_table(args)) == 5
+    assert capsys.readouterr().out.count(" is finished\n") == 4
+    assert {path: path.read_bytes() for path in before} == before and len(read_table(args)) == 6
     again = replace(args, methods=(), models_dir=tmp_path / "again", figures_dir=tmp_path)
     semi_supervised.main(again)
     ours, theirs = (weights_of(its.models_dir, "baseline") for its in (args, again))
@@ -122,14 +123,14 @@ def test_the_command(faces_csv, tmp_path, capsys):
 
 
 def test_every_setting_has_its_own_row(args):
-    changes = [{}, {"label_smoothing": 0.2}, {"fresh": True}]
+    changes = [{}, {"learning_rate": 0.02}, {"fresh": True}]
     for its in changes:
         semi_supervised.main(replace(args, **its))
     table = read_table(args)
     assert len(table) == 2 and table["run"].is_unique
     assert set(table["name"]) == {
         "faces_batch-size8_simclr-updates0",
-        "faces_batch-size8_label-smoothing0.2_simclr-updates0",
+        "faces_batch-size8_learning-rate0.02_simclr-updates0",
     }
     names = {json.loads(path.read_text())["run"] for path in args.models_dir.rglob("*.json")}
     assert names == set(table["run"])
@@ -140,12 +141,57 @@ def test_all_methods_and_seeds_start_from_the_same_network(args, capsys):
     for seed in (0, 1):
         semi_supervised.main(replace(its, seed=seed, updates=1, learning_rate=0.0))
     assert capsys.readouterr().out.count("simclr_width2_updates3_faces_seed0") == 2
-    paths = [*args.models_dir.rglob("*.keras")]
-    assert len(paths) == 5
-    weights = [keras.saving.load_model(path).trainable_weights[:-2] for path in paths]
+    paths = {path.stem: path for path in args.models_dir.rglob("*.keras")}
+    started = [path for name, path in paths.items() if not name.startswith("baseline")]
+    assert len(started) == len(paths) - 2 == 5
+    weights = [keras.saving.load_model(path).trainable_weights[:-2] for path in started]
     for first, *others in zip(*weights, strict=True):
         for other in others:
             np.testing.assert_allclose(other, first, atol=1e-6)
+    starts = read_table(args).set_index("run")["start"].fillna("")
+    assert {*starts[starts.index.str.startswith("baseline")]} == {""}
+    assert {*starts[~starts.index.str.startswith("baseline")]} == {
+        "simclr_width2_updates3_faces_seed0"
+    }
+
+
+def test_no_start_has_seen_the_faces_that_are_held_out(args):
+    """Seeds hold out the same faces, those of PublicTest, or each its own."""
+    task = Task(utils.load_faces(args.data), *[np.arange(7)] * 3)
+    for fraction, starts in ((0.0, 1), (0.25, 2)):
+        its = replace(args, validation_fraction=fraction)
+        seeds = [replace(its, seed=seed) for seed in (0, 1)]
+        runs = [semi_supervised.make_run("simclr", each, task) for each in seeds]
+        assert len({run.name for run in runs}) == starts
+
+
+def test_another_start_makes_another_run(args, monkeypatch):
+    its = replace(args, simclr_updates=2)
+    semi_supervised.main(its)
+    for path in args.models_dir.rglob("simclr*"):
+        path.unlink()
+    monkeypatch.setattr("toolbox.semi_supervised.simclr.LEARNING_RATE", 0.01)
+    with pytest.raises(InputError, match="is of another configuration"):
+        semi_supervised.main(its)
+
+
+def test_an_interrupted_fresh_run_is_resumed(args, monkeypatch, capsys):
+    semi_supervised.main(args)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("toolbox.files.atomic_write", interrupt)
+        semi_supervised.main(replace(args, fresh=True))
+    capsys.readouterr()
+    semi_supervised.main(args)
+    assert "Resuming after update" in capsys.readouterr().out
+    semi_supervised.main(args)
+    assert "is finished" in capsys.readouterr().out
+
+
+def interrupt(path: Path, write) -> None:
+    """In place of files.atomic_write: Ctrl-C before a model is written."""
+    if path.suffix == ".keras":
+        raise KeyboardInterrupt
+    write(path)
 
 
 def test_only_what_a_method_reads_makes_another_run_of_it(args):
@@ -161,10 +207,12 @@ def test_only_what_a_method_reads_makes_another_run_of_it(args):
 
 
 def test_every_argument_that_changes_a_run_is_in_its_name():
-    """A new field of Args must be named in SHARED or OWN, or else here."""
+    """A new field of Args must be named in SHARED or OWN, or else here. A run of another precision
+    is refused.
+    """
     own = [name for names in semi_supervised.OWN.values() for name in names]
     in_name = {*semi_supervised.SHARED, *own, "labels_per_class", "width", "updates", "seed"}
-    elsewhere = {"data", "methods", "models_dir", "figures_dir", "fresh", "quick"}
+    elsewhere = {"data", "methods", "precision", "models_dir", "figures_dir", "fresh", "quick"}
     assert in_name | elsewhere == set(vars(TINY)) and not in_name & elsewhere
 
 

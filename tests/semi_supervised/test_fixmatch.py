@@ -87,7 +87,7 @@ def test_the_loss_of_the_first_update_by_numpy(temperature, tmp_path):
         for images in (data.images[rows], data.unlabelled[others])
     )
     prior = estimate_prior(baseline(data.unlabelled[..., np.newaxis].astype(np.float32)).numpy())
-    answers = u * prior / (0.99 / 7 + 0.01 * u.mean(axis=0))
+    answers = u * prior / (0.99 * prior + 0.01 * u.mean(axis=0))
     answers /= answers.sum(axis=1, keepdims=True)
     labels, sureness = answers.argmax(axis=1), answers.max(axis=1)
     confidence = np.array(

@@ -27,20 +27,25 @@ def section(records: Records) -> list[str | Missing]:
         flags = " --quick" if records.synthetic else flags_for(records.faces)
         return [records.missing("learning from few labels", f"semi_supervised.py{flags}")]
     runs = read_table(path, NUMBERS)
-    starts = runs.reindex(columns=STARTS).dropna().drop_duplicates()
+    starts = dict(runs.reindex(columns=STARTS).dropna().itertuples(index=False))
     words = runs.reindex(columns=WORDS).astype(object).fillna("").map(str)
     results = summarize(pd.concat([runs[list(NUMBERS)], words], axis=1))
     caption = "Accuracy and macro-F1 over labels per class"
     return [
         "Gains are over the labelled faces alone, with the same seeds.",
-        *(
-            f"Methods start from SimCLR on all faces without labels, `{name}`. Its "
-            f"{minutes:.1f} minutes come on top of those in the table."
-            for name, minutes in starts.itertuples(index=False)
-        ),
+        *([describe_starts(starts)] if starts else []),
         records.picture(path.with_suffix(".png"), caption),
         table(HEADER, [format_row(row) for row in results.to_dict("records")]),
     ]
+
+
+def describe_starts(minutes: dict[str, object]) -> str:
+    """minutes: of each run of SimCLR."""
+    told = ", ".join(f"`{name}` ({time} minutes)" for name, time in minutes.items())
+    return (
+        "All methods but the labelled faces alone start from weights that SimCLR learned from all "
+        f"training faces without their labels, unless their settings say otherwise: {told}."
+    )
 
 
 def flags_for(faces: Faces | None) -> str:

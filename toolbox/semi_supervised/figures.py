@@ -12,12 +12,13 @@ from toolbox.semi_supervised.runs import FOLDER, Run
 
 LABELS = {  # of the methods
     "baseline": "labelled faces alone",
+    "fine_tuning": "SimCLR, then the labelled faces",
     "self_training": "self-training",
     "clustering": "clustering",
     "fixmatch": "FixMatch",
     "all_labels": "all labels",
 }
-COLORS = dict(zip(LABELS, ("C0", "C1", "C2", "C3", "0.3"), strict=True))
+COLORS = dict(zip(LABELS, ("C0", "C4", "C1", "C2", "C3", "0.3"), strict=True))
 COMMON = ["width", "updates", "name"]  # columns of the settings that all methods share
 MARKERS = "oDsv^P*X"  # of the settings; the first is drawn in lines
 # FixMatch on FER2013 in S. Roy, A. Etemad (ACII 2022): WRN-28-2, 2^20 updates.
@@ -26,12 +27,14 @@ PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}
 
 def save(baseline: Run) -> None:
     """Draw all runs on these faces, and the pseudo-labels of all runs that have this baseline."""
-    records, faces = results.read_records(baseline), baseline.faces
-    title = faces.headline("Learning from few labels: mean and range of the seeds")
-    published = not faces.synthetic and faces.classes == CLASSES
+    faces = baseline.faces
+    records = [r for r in results.read_records(baseline) if r["data"]["sha256"] == faces.sha256]
+    title = files.plain(faces.headline("Learning from few labels: mean and range of the seeds"))
+    public_test = not baseline.decides["validation_fraction"]
+    published = public_test and not faces.synthetic and not faces.file_label
     figure = plot_accuracy(results.make_table(records), published, title)
     files.save_figure(figure, baseline.figures / f"{FOLDER}.png")
-    title = faces.headline(baseline.title)
+    title = files.plain(faces.headline(baseline.title))
     figure = plot_pseudo_labels(results.of_baseline(baseline, records), title)
     files.save_figure(figure, baseline.figures / f"pseudo_labels_{baseline.setting}.png")
 
@@ -79,7 +82,7 @@ def setting_label(width: int, updates: int, name: str, runs: pd.DataFrame) -> st
     told = [f"width {width}", f"{updates:,} updates", *([name] if name != "default" else [])]
     own = runs.loc[runs["settings"] != "", ["method", "settings"]].drop_duplicates()
     told += [f"{LABELS[method]} {settings}" for method, settings in own.itertuples(index=False)]
-    return ", ".join(told).replace("_", " ")
+    return files.plain(", ".join(told).replace("_", " "))
 
 
 def draw(axes: Axes, runs: pd.DataFrame, measure: str, method: str, place: int) -> None:
@@ -87,7 +90,7 @@ def draw(axes: Axes, runs: pd.DataFrame, measure: str, method: str, place: int) 
     by_labels = runs.groupby("labels_per_class")[measure]
     mean = by_labels.mean()
     reach = np.abs(by_labels.agg(["min", "max"]).T - mean)
-    aside = 1.25 ** (place % len(MARKERS))
+    aside = 1.06 ** (place % len(MARKERS))
     look = {"marker": MARKERS[place % len(MARKERS)], "color": COLORS[method], "ms": 5, "capsize": 2}
     if place:
         look |= {"ls": "", "mfc": "white"}

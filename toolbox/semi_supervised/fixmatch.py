@@ -8,15 +8,17 @@ K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency
 - Predictions are aligned to the distribution of the classes, as in D. Berthelot et al.,
   "ReMixMatch" (ICLR 2020). The labelled faces say nothing of it, being equally many of each class,
   so it is estimated from the baseline's answers.
-- The labelled faces are equally many of each class, all others are not: the labelled loss is of
-  answers moved from the one distribution to the other, after A. K. Menon et al., "Long-tail
-  learning via logit adjustment" (ICLR 2021).
+- The labelled faces are spread evenly over the classes, the others are not. So the labelled loss
+  takes answers moved from the estimated distribution to the even one, after A. K. Menon et al.,
+  "Long-tail learning via logit adjustment" (ICLR 2021).
 - The averaged weights give the pseudo-labels, after a warm-up on the labelled faces alone.
 - Pseudo-labels may be soft, as in D. Berthelot et al., "MixMatch" (NeurIPS 2019), and are smoothed
   as the labels are.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
@@ -58,8 +60,9 @@ def fixmatch(
     unlabelled = tf.constant(data.unlabelled)
     prior = tf.constant(estimate_prior(predict(baseline, data.unlabelled)), tf.float32)
     uniform = tf.fill([data.classes], 1 / data.classes)
-    mean_answer, confidence = tf.Variable(uniform), tf.Variable(uniform)
+    mean_answer, confidence = tf.Variable(prior), tf.Variable(uniform)
     snapshots = Snapshots(len(data.unlabelled), setting.updates)
+    evenly = functools.partial(align, prior=uniform, mean_answer=prior)
     weak, batch, decay = setting.weak, setting.batch_size, setting.ema_decay
 
     @tf.function(autograph=False)  # which takes a second
@@ -81,15 +84,14 @@ def fixmatch(
         faces = tf.concat([weak(x, fold_in(seed, 3)), strong(u, fold_in(seed, 4))], axis=0)
         with tf.GradientTape() as tape:
             answers = student.model(faces, training=True)
-            labelled_answers = align(answers[:batch], uniform, prior)
-            loss_xe = cross_entropy(targets, labelled_answers, setting.label_smoothing)
+            loss_xe = cross_entropy(targets, evenly(answers[:batch]), setting.label_smoothing)
             loss_xeu = cross_entropy(pseudo_labels, answers[batch:], setting.label_smoothing)
             loss_xeu *= tf.cast(pseudo_mask, tf.float32)
             loss = tf.reduce_mean(loss_xe) + wu * tf.reduce_mean(loss_xeu)
         student.apply(tape, loss, update)
         return loss
 
-    warm_up = supervised_step(student, setting)
+    warm_up = supervised_step(student, setting, evenly)
 
     def warm_up_or_step(update: int) -> tf.Tensor:
         first = update < setting.updates // WARM_UP

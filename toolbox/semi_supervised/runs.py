@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +120,7 @@ def load_finished(run: Run) -> tuple[keras.Model, dict] | None:
 
     Raises InputError if they are of another configuration, such as another CSV of the same name.
     """
-    if not run.model.is_file():
+    if run.state.exists() or not run.model.is_file():  # the state of a run is deleted last
         return None
     record, _ = model_record.read_record(run.model)
     if record is None:
@@ -170,8 +171,16 @@ def describe_training(run: Run, model: keras.Model, task: Task, history: list[di
     }
 
 
+def sha256_of_weights(model: keras.Model) -> str:
+    """Not of its file, which holds the time of saving."""
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()
+
+
 def brief(record: dict) -> dict:
-    """What the records of other runs hold of SimCLR's, which they start from."""
+    """What the records of other runs keep of the SimCLR run that they start from."""
     names = ("run", "model_sha256", "minutes", "command", "git", "machine", "history")
     return {name: record[name] for name in names}
 

@@ -1,9 +1,9 @@
-"""SimCLR: learn from faces without labels that two views of a face are of one, and which.
+"""SimCLR: learn features without labels, by telling the other view of a face from views of others.
 
 T. Chen et al., "A simple framework for contrastive learning of visual representations" (ICML 2020).
-What differs from the paper: faces are small and grey, so that views are shifted, rotated and zoomed
-a little, and change in contrast, sharpness and a square of grey instead of being cropped tightly
-and coloured; the optimizer is that of the other methods.
+What differs from the paper: faces are small and grey. So views are shifted, rotated and zoomed a
+little, and changed in contrast and sharpness, with a square of grey, instead of being cropped
+tightly and coloured. The optimizer is that of the other methods.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from toolbox.training.augmentation import fold_in
 from toolbox.training.schedules import one_cycle
 
 VIEW = Augmentation(0.12, 15.0, 0.25, contrast=0.5, erase=0.3, blur=1.2)
-PROJECTION = 128  # numbers that the views are compared by
+PROJECTION = 128  # size of the vectors that are compared
+LEARNING_RATE, WEIGHT_DECAY = 0.1, 5e-4  # peak of one cycle; per step, times the learning rate
 
 
 def simclr(
@@ -27,14 +28,11 @@ def simclr(
     seed: int,
     batch_size: int = 256,
     temperature: float = 0.15,
-    learning_rate: float = 0.1,
-    weight_decay: float = 5e-4,
     view: Augment = VIEW,
 ) -> None:
     """Train `encoder`, from faces (n, 48, 48, 1) to features (n, d), on `images` uint8 (m, 48, 48).
 
-    batch_size: faces per update, each in two views. temperature: τ in the paper. learning_rate: the
-    peak of one cycle; weight_decay: per step, times the learning rate.
+    batch_size: faces per update, each in two views. temperature: τ in the paper.
     """
     features = encoder.output.shape[-1]
     head = keras.Sequential(
@@ -45,15 +43,15 @@ def simclr(
         ]
     )
     trained = encoder.trainable_variables + head.trainable_variables
-    optimizer = one_cycle(loop.updates, learning_rate, weight_decay)
+    optimizer = one_cycle(loop.updates, LEARNING_RATE, WEIGHT_DECAY)
     optimizer.build(trained)
     pool, batch_size = tf.constant(images[..., np.newaxis]), min(batch_size, len(images))
 
     @tf.function(autograph=False)  # which takes a second
     def step(update: tf.Tensor) -> tf.Tensor:
-        its = fold_in([seed, 4], update)
+        now = fold_in([seed, 4], update)
         x = tf.cast(tf.gather(pool, rows_of(update, batch_size, len(images), seed)), tf.float32)
-        views = tf.concat([view(x, fold_in(its, 0)), view(x, fold_in(its, 1))], axis=0)
+        views = tf.concat([view(x, fold_in(now, 0)), view(x, fold_in(now, 1))], axis=0)
         with tf.GradientTape() as tape:
             loss = nt_xent(head(encoder(views, training=True)), temperature)
         optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))

@@ -30,14 +30,14 @@ Augment = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]  # of images and a s
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random change of each face, always with a flip of every other one."""
+    """A random change of each face, half of them mirrored."""
 
     shift: float  # largest, as a fraction of the image size
     rotation: float  # largest, degrees
     zoom: float  # largest change of height and of width
     contrast: float = 0.0  # largest change of contrast and of brightness
-    erase: float = 0.0  # side of a grey square in every other face, as a fraction of the image size
-    blur: float = 0.0  # sigma of a Gaussian with which every other face is mixed, pixels
+    erase: float = 0.0  # side of a grey square in half of the faces, as a fraction of theirs
+    blur: float = 0.0  # sigma of a Gaussian blur of half of the faces, pixels
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """float32 (n, 48, 48, 1), 0..255 -> the same shape and range."""
@@ -64,13 +64,13 @@ class Setting:
     """makes the updates"""
     batch_size: int
     """faces with labels or pseudo-labels per update"""
-    label_smoothing: float
-    """fraction of each target that is spread over all classes"""
-    ema_decay: float
-    """of running means, such as the average of the weights"""
     seed: int
     weak: Augment = WEAK
     """of each face that is shown"""
+    label_smoothing: float = 0.1
+    """fraction of each target that is spread over all classes"""
+    ema_decay: float = 0.99
+    """of running means, such as the average of the weights"""
 
     @property
     def updates(self) -> int:

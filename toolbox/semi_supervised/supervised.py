@@ -31,8 +31,13 @@ def supervised(data: FewLabels, setting: Setting) -> Learned:
     return Learned(student.finished(), np.empty(0, int), no_pseudo_labels)
 
 
-def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[Pool]], tf.Tensor]:
-    """step(update, pools): an update on a batch to which each pool gives an equal share."""
+def supervised_step(
+    student: Student, setting: Setting, adjusted: Callable[[tf.Tensor], tf.Tensor] = lambda x: x
+) -> Callable[[int, list[Pool]], tf.Tensor]:
+    """step(update, pools): an update on a batch to which each pool gives an equal share.
+
+    adjusted: of the student's answers, before the loss.
+    """
 
     def step(update: tf.Tensor, pools: list[Pool]) -> tf.Tensor:
         seed = fold_in([setting.seed, 1], update)
@@ -41,7 +46,7 @@ def supervised_step(student: Student, setting: Setting) -> Callable[[int, list[P
         x, targets = (tf.concat(parts, axis=0) for parts in zip(*draws, strict=True))
         x = setting.weak(x, fold_in(seed, len(pools)))
         with tf.GradientTape() as tape:
-            answers = student.model(x, training=True)
+            answers = adjusted(student.model(x, training=True))
             loss_xe = tf.reduce_mean(cross_entropy(targets, answers, setting.label_smoothing))
         student.apply(tape, loss_xe, update)
         return loss_xe

@@ -19,11 +19,13 @@ def obstacle() -> str:
     return ""
 
 
-def choose(precision: str) -> str:
-    """`precision`, or for "auto" what this machine is fast at: float32 or bfloat16."""
+def choose(precision: str, width: int = LEAST_WIDTH) -> str:
+    """`precision`, or for "auto" what this machine is fast at with so many channels: float32 or
+    bfloat16.
+    """
     if precision != "auto":
         return precision
-    return "float32" if obstacle() else "bfloat16"
+    return "float32" if width < LEAST_WIDTH or obstacle() else "bfloat16"
 
 
 def choose_for_run(precision: str, width: int, run: Run) -> str:
