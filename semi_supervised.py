@@ -46,7 +46,7 @@ from toolbox.semi_supervised.supervised import supervised
 from toolbox.training import fit, precision
 from toolbox.training.run_records import bare_model
 from toolbox.training.schedules import one_cycle
-from toolbox.training.whitening import whitening_filters
+from toolbox.training.whitening import whiten
 
 METHODS = ("self_training", "clustering", "fixmatch", "all_labels")
 
@@ -97,7 +97,7 @@ class Args:
 
     # output
     seed: int = 0
-    """of the labels kept, weights, batches and augmentation; SimCLR's is always 0"""
+    """of the labels kept, weights, batches and augmentation; SimCLR's stays 0 for the same faces"""
     models_dir: Path = utils.MODELS
     """models and records go to its folder semi_supervised"""
     figures_dir: Path = utils.FIGURES
@@ -127,9 +127,8 @@ LIMITS = (
 
 def build_network(args: Args, task: Task) -> keras.Model:
     """That of train_cnn.py, which needs no label for its first layer."""
-    model = train_cnn.build_residual_cnn(args.width, classes=len(task.faces.classes))
-    filters = whitening_filters(task.faces.images[task.known], args.width)
-    model.get_layer("conv_0").set_weights([filters])
+    model = train_cnn.build_residual_cnn(args.width, len(task.faces.classes))
+    whiten(model, task.faces.images[task.known])
     return model
 
 
@@ -184,7 +183,7 @@ def make_run(method: str, args: Args, task: Task, start: keras.Model | None = No
 
 
 def train(
-    run: Run, args: Args, task: Task, start: tuple = (None, None), first: keras.Model | None = None
+    run: Run, args: Args, task: Task, start: tuple | None = None, first: keras.Model | None = None
 ) -> tuple[keras.Model, dict]:
     """Train, evaluate and save, or load what a finished run saved; returns model and record.
 
@@ -202,12 +201,12 @@ def train(
         model = pretrain(args, task, loop, seed)
         record |= runs.describe_training(run, model, task, loop.history)
     else:
-        build = functools.partial(build_student, args, task, start[0])
+        build = functools.partial(build_student, args, task, start and start[0])
         setting = Setting(build, loop, args.batch_size, seed)
         learned = learn(method, task.few_labels(), setting, first, args)
         model = learned.model
         record |= runs.describe(run, learned, task, loop.history)
-    if start[1]:
+    if start:
         record["start"] = runs.brief(start[1])
     keras.config.set_dtype_policy("float32")  # of whatever this process builds next
     runs.save_run(run, model, record)
@@ -223,19 +222,20 @@ def main(args: Args) -> dict[str, dict]:
     task = Task(faces, *hide_labels(faces, rows, args.labels_per_class, args.seed), held_out)
     counts = f"{len(task.labelled):,} labelled and {len(task.hidden):,} unlabelled faces"
     print(f"{counts} of {faces.path.name}; evaluated on {len(held_out):,} others")
-    results.read_records(make_run("baseline", args, task))  # a damaged one shows now
-    methods, start, first, records = ["baseline"], (None, None), None, {}
+    baseline = make_run("baseline", args, task)
+    results.read_records(baseline)  # a damaged one shows now
+    methods, start, first, records = ["baseline"], None, None, {}
     if args.simclr_updates:
         methods.append("fine_tuning")
         start = train(make_run("simclr", args, task), args, task.no_labels())
     for method in (*methods, *(name for name in METHODS if name in args.methods)):
         its = task.all_labels() if method == "all_labels" else task
-        source = (None, None) if method == "baseline" else start
-        run = make_run(method, args, its, source[0])
+        source = None if method == "baseline" else start
+        run = make_run(method, args, its, source and source[0])
         model, records[method] = train(run, args, its, source, first)
         first = model if method in methods else first
         results.add_to_table(run, records[method])
-    figures.save(make_run("baseline", args, task))
+    figures.save(baseline)
     print(results.format_results(records))
     if faces.synthetic or args.quick:
         print("A rehearsal, too short or too artificial to say which method gains more.")

@@ -150,8 +150,8 @@ def convolution(x, channels: int, name: str):
 
 
 def build_residual_cnn(width: int, classes: int = 7) -> keras.Model:
-    """A fixed first layer, whose weights are to be `whitening_filters`, then at each of three sizes
-    a block of K. He et al., "Deep residual learning" (2015).
+    """A fixed first layer, whose weights are to come from `whiten`, then at each of three sizes a
+    block of K. He et al., "Deep residual learning" (2015).
     """
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)
@@ -235,8 +235,7 @@ def main(args: Args) -> dict:
     with used.scope():
         model = compiled(args, used.steps(len(split.training), args.batch_size), len(faces.classes))
         if args.network == "residual":
-            filters = whitening.whitening_filters(faces.images[split.training], args.width)
-            model.get_layer("conv_0").set_weights([filters])
+            whitening.whiten(model, faces.images[split.training])
     augment = functools.partial(augmented, args) if args.augment else None
     return fit.train(model, split, run, record, augment, used)
 

@@ -1,4 +1,4 @@
-"""Cluster-then-label: faces in one cluster of the baseline's features get one label.
+"""Cluster-then-label: faces in one cluster of a model's features get one label.
 
 X. Zhu, A. B. Goldberg, "Introduction to semi-supervised learning" (2009), chapter 3, with k-means.
 """
@@ -17,17 +17,17 @@ from toolbox.semi_supervised.supervised import supervised_step
 KMeans = Late("sklearn.cluster", "KMeans")
 
 
-def clustering(data: FewLabels, setting: Setting, baseline: keras.Model, clusters: int) -> Learned:
+def clustering(data: FewLabels, setting: Setting, first: keras.Model, clusters: int) -> Learned:
     """Train on the labelled faces, and on all others in a cluster with a labelled one.
 
-    clusters: of k-means, over what the baseline's last dense layer is given, for all faces. Half of
-    each batch are faces with a pseudo-label.
+    first: a model that learned from the labelled faces. clusters: of k-means, over what its last
+    dense layer is given, for all faces. Half of each batch are faces with a pseudo-label.
     Raises InputError for more clusters than faces.
     """
     images = np.concatenate([data.images, data.unlabelled])
     if clusters > len(images):
         raise InputError(f"--clusters is {clusters}, but there are {len(images)} faces")
-    extractor = keras.Model(baseline.inputs[0], last_dense(baseline).input)
+    extractor = keras.Model(first.inputs[0], last_dense(first).input)
     kmeans = KMeans(clusters, n_init=1, random_state=setting.seed)
     cluster = kmeans.fit_predict(predict(extractor, images))
     labelled = len(data.labels)

@@ -7,7 +7,7 @@ K. Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency
   "FreeMatch" (ICLR 2023), but for each class by itself, since the classes differ tenfold in size.
 - Predictions are aligned to the distribution of the classes, as in D. Berthelot et al.,
   "ReMixMatch" (ICLR 2020). The labelled faces say nothing of it, being equally many of each class,
-  so it is estimated from the baseline's answers.
+  so it is estimated from the answers of a model that learned from them.
 - The labelled faces are spread evenly over the classes, the others are not. So the labelled loss
   takes answers moved from the estimated distribution to the even one, after A. K. Menon et al.,
   "Long-tail learning via logit adjustment" (ICLR 2021).
@@ -46,19 +46,20 @@ WARM_UP = 5  # 1 / fraction of the updates that are on the labelled faces alone
 def fixmatch(
     data: FewLabels,
     setting: Setting,
-    baseline: keras.Model,
+    first: keras.Model,
     uratio: int,
     wu: float,
     temperature: float,
     strong: Augment = STRONG,
 ) -> Learned:
-    """uratio: unlabelled faces per labelled one in a batch (μ in the paper); wu: weight of their
-    loss (λ_u); temperature: of the pseudo-labels, 0 makes them hard as in the paper.
+    """first: a model that learned from the labelled faces; uratio: unlabelled faces per labelled
+    one in a batch (μ in the paper); wu: weight of their loss (λ_u); temperature: of the
+    pseudo-labels, 0 makes them hard as in the paper.
     """
     student = Student(setting)
     labelled = make_pool(data.images, data.labels, data.classes)
     unlabelled = tf.constant(data.unlabelled)
-    prior = tf.constant(estimate_prior(predict(baseline, data.unlabelled)), tf.float32)
+    prior = tf.constant(estimate_prior(predict(first, data.unlabelled)), tf.float32)
     uniform = tf.fill([data.classes], 1 / data.classes)
     mean_answer, confidence = tf.Variable(prior), tf.Variable(uniform)
     snapshots = Snapshots(len(data.unlabelled), setting.updates)

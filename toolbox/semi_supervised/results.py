@@ -59,7 +59,7 @@ def all_records(folder: Path) -> list[dict]:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             make_row(record)
-            record["data"]["sha256"], record["pseudo_labels"]["updates"]
+            record["data"]["sha256"], record["pseudo_labels"]["updates"]  # for the figures
         except (ValueError, LookupError, TypeError, AttributeError):
             raise InputError(f"{path} is not the record of a run; move it away") from None
         records.append(record)

@@ -36,7 +36,7 @@ class Augmentation:
     rotation: float  # largest, degrees
     zoom: float  # largest change of height and of width
     contrast: float = 0.0  # largest change of contrast and of brightness
-    erase: float = 0.0  # side of a grey square in half of the faces, as a fraction of theirs
+    erase: float = 0.0  # side of a grey square in half of the faces, as a fraction of the face
     blur: float = 0.0  # sigma of a Gaussian blur of half of the faces, pixels
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -84,7 +84,7 @@ class Student:
         """The same weights for each method: they follow from the seed."""
         keras.utils.set_random_seed(setting.seed)
         self.model, self.optimizer = setting.build()
-        self.average, _ = setting.build()
+        self.average = keras.models.clone_model(self.model)
         self.average.set_weights(self.model.get_weights())
         self.optimizer.build(self.model.trainable_variables)
         self.ema_decay = setting.ema_decay

@@ -2,7 +2,14 @@
 
 import numpy as np
 
+from toolbox.engine import keras
 from toolbox.files import InputError
+
+
+def whiten(model: keras.Model, images: np.ndarray) -> None:
+    """Give its layer `conv_0` the whitening filters of `images`, as many as it has filters."""
+    layer = model.get_layer("conv_0")
+    layer.set_weights([whitening_filters(images, layer.filters)])
 
 
 def whitening_filters(images: np.ndarray, count: int, size: int = 5) -> np.ndarray:
