@@ -109,7 +109,7 @@ class Args:
 
 
 QUICK = Args(quick=True, labels_per_class=25, rounds=3, clusters=40, uratio=3, width=8, updates=400,
-             simclr_updates=50)  # fmt: skip
+             batch_size=32, simclr_updates=20)  # fmt: skip
 # Arguments that change every run besides labels, width, updates and seed; and those of one method.
 SHARED = ("validation_fraction", "batch_size", "learning_rate", "weight_decay", "simclr_updates")
 OWN = {

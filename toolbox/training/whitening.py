@@ -1,5 +1,7 @@
 """Filters for a first layer that need no training."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from toolbox.engine import keras
