@@ -1,6 +1,6 @@
 """Keras and TensorFlow, imported when first used, without the lines that C++ prints on the way.
 
-    from toolbox.engine import keras, layers, tf
+    from toolbox.engine import keras, layers, ops, tf
 
 At import time nothing may use them: classes that inherit from Keras are in modules imported late,
 and `from __future__ import annotations` keeps annotations unevaluated.
@@ -91,10 +91,11 @@ def _start() -> None:
 if TYPE_CHECKING:  # so that editors know them
     import keras
     import tensorflow as tf
-    from keras import layers
+    from keras import layers, ops
 else:
     keras = Late("keras", before=_start)
     layers = Late("keras.layers", before=_start)
+    ops = Late("keras.ops", before=_start)
     tf = Late("tensorflow", before=_start)
 
-__all__ = ["keras", "layers", "tf"]
+__all__ = ["keras", "layers", "ops", "tf"]

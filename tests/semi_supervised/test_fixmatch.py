@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_task import assert_same_weights, interrupted, make_few_labels, make_setting, untrained
 
-from toolbox.engine import keras, layers, tf
+from toolbox.engine import keras, layers
 from toolbox.semi_supervised.few_labels import NONE
 from toolbox.semi_supervised.fixmatch import (
     align,
@@ -13,7 +13,7 @@ from toolbox.semi_supervised.fixmatch import (
     sharpen,
     update_confidence,
 )
-from toolbox.semi_supervised.student import random_rows
+from toolbox.semi_supervised.student import predict, random_rows
 from toolbox.training.augmentation import fold_in
 from toolbox.training.schedules import one_cycle
 
@@ -21,21 +21,21 @@ from toolbox.training.schedules import one_cycle
 def test_confidence_is_a_running_mean_for_each_class():
     answers = np.full((3, 7), 0.01, np.float32)
     answers[[0, 1, 2], [2, 2, 6]] = [0.9, 0.7, 0.4]
-    confidence = update_confidence(tf.fill([7], 0.5), tf.constant(answers), decay=0.75)
+    confidence = update_confidence(np.full(7, 0.5, np.float32), answers, decay=0.75)
     expected = [0.5, 0.5, 0.75 * 0.5 + 0.25 * 0.8, 0.5, 0.5, 0.5, 0.75 * 0.5 + 0.25 * 0.4]
     np.testing.assert_allclose(confidence, expected, rtol=1e-6)
 
 
 def test_alignment_by_hand_and_in_the_mean():
-    answers = tf.constant([[0.5, 0.5], [0.9, 0.1]])
-    given = align(answers, tf.constant([0.2, 0.8]), tf.constant([0.8, 0.2]))
+    answers = np.float32([[0.5, 0.5], [0.9, 0.1]])
+    given = align(answers, np.float32([0.2, 0.8]), np.float32([0.8, 0.2]))
     np.testing.assert_allclose(given, [[1 / 17, 16 / 17], [9 / 25, 16 / 25]], rtol=1e-4)
-    same = align(answers, tf.constant([0.7, 0.3]), tf.constant([0.7, 0.3]))
+    same = align(answers, np.float32([0.7, 0.3]), np.float32([0.7, 0.3]))
     np.testing.assert_allclose(same, answers, rtol=1e-4)
 
 
 def test_sharpening_by_hand():
-    answers = tf.constant([[0.6, 0.4], [0.0, 1.0]])
+    answers = np.float32([[0.6, 0.4], [0.0, 1.0]])
     for temperature, sharp in ((1, 0.6), (0.5, 0.36 / 0.52), (0, 1)):
         given = sharpen(answers, temperature)
         np.testing.assert_allclose(given, [[sharp, 1 - sharp], [0, 1]], rtol=1e-5, atol=1e-7)
@@ -83,10 +83,10 @@ def test_the_loss_of_the_first_update_by_numpy(temperature, tmp_path):
     rows = random_rows(28, 8, fold_in(seed, 0)).numpy()
     others = random_rows(112, 32, fold_in(seed, 1)).numpy()
     x, u = (
-        model(images[..., np.newaxis].astype(np.float32)).numpy().astype(float)
+        np.asarray(model(images[..., np.newaxis].astype(np.float32))).astype(float)
         for images in (data.images[rows], data.unlabelled[others])
     )
-    prior = estimate_prior(baseline(data.unlabelled[..., np.newaxis].astype(np.float32)).numpy())
+    prior = estimate_prior(predict(baseline, data.unlabelled))
     answers = u * prior / (0.99 * prior + 0.01 * u.mean(axis=0))
     answers /= answers.sum(axis=1, keepdims=True)
     labels, sureness = answers.argmax(axis=1), answers.max(axis=1)

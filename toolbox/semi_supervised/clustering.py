@@ -37,8 +37,7 @@ def clustering(data: FewLabels, setting: Setting, first: keras.Model, clusters: 
     if chosen.any():
         pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen], data.classes))
     student = Student(setting)
-    step = supervised_step(student, setting)
-    setting.loop(lambda update: step(update, pools), student.variables())
+    setting.loop(supervised_step(student, setting)(*pools), student.variables())
     return Learned(student.finished(), np.zeros(1, int), pseudo_labels[np.newaxis])
 
 

@@ -22,9 +22,10 @@ import functools
 
 import numpy as np
 
-from toolbox.engine import keras, tf
+from toolbox.engine import keras, ops, tf
 from toolbox.semi_supervised.few_labels import FewLabels, Learned
 from toolbox.semi_supervised.snapshots import Snapshots
+from toolbox.semi_supervised.steps import ahead
 from toolbox.semi_supervised.student import (
     Augment,
     Augmentation,
@@ -59,77 +60,78 @@ def fixmatch(
     student = Student(setting)
     labelled = make_pool(data.images, data.labels, data.classes)
     unlabelled = tf.constant(data.unlabelled)
-    prior = tf.constant(estimate_prior(predict(first, data.unlabelled)), tf.float32)
-    uniform = tf.fill([data.classes], 1 / data.classes)
-    mean_answer, confidence = tf.Variable(prior), tf.Variable(uniform)
+    prior = estimate_prior(predict(first, data.unlabelled)).astype(np.float32)
+    uniform = np.full(data.classes, 1 / data.classes, np.float32)
+    mean_answer, confidence = keras.Variable(prior), keras.Variable(uniform)
     snapshots = Snapshots(len(data.unlabelled), setting.updates)
     evenly = functools.partial(align, prior=uniform, mean_answer=prior)
-    weak, batch, decay = setting.weak, setting.batch_size, setting.ema_decay
+    weak, size, decay = setting.weak, setting.batch_size, setting.ema_decay
 
-    @tf.function(autograph=False)  # which takes a second
-    def step(update: tf.Tensor) -> tf.Tensor:
+    def batch(update: tf.Tensor) -> tuple:
         seed = fold_in([setting.seed, 2], update)
-        x, targets = draw(labelled, batch, fold_in(seed, 0))
-        rows = random_rows(len(data.unlabelled), batch * uratio, fold_in(seed, 1))
+        x, targets = draw(labelled, size, fold_in(seed, 0))
+        rows = random_rows(len(data.unlabelled), size * uratio, fold_in(seed, 1))
         u = tf.cast(tf.gather(unlabelled, rows), tf.float32)[..., tf.newaxis]
-
-        teacher = student.average(weak(u, fold_in(seed, 2)), training=False)
-        mean_answer.assign(decay * mean_answer + (1 - decay) * tf.reduce_mean(teacher, axis=0))
-        teacher = align(teacher, prior, mean_answer)
-        confidence.assign(update_confidence(confidence, teacher, decay))
-        labels = tf.argmax(teacher, axis=1)
-        pseudo_mask = tf.reduce_max(teacher, axis=1) >= tf.gather(confidence, labels)
-        pseudo_labels = sharpen(teacher, temperature)
-        snapshots.note(rows, labels, pseudo_mask)
-
         faces = tf.concat([weak(x, fold_in(seed, 3)), strong(u, fold_in(seed, 4))], axis=0)
-        with tf.GradientTape() as tape:
-            answers = student.model(faces, training=True)
-            loss_xe = cross_entropy(targets, evenly(answers[:batch]), setting.label_smoothing)
-            loss_xeu = cross_entropy(pseudo_labels, answers[batch:], setting.label_smoothing)
-            loss_xeu *= tf.cast(pseudo_mask, tf.float32)
-            loss = tf.reduce_mean(loss_xe) + wu * tf.reduce_mean(loss_xeu)
-        student.apply(tape, loss, update)
-        return loss
+        return rows, weak(u, fold_in(seed, 2)), faces, targets
 
-    warm_up = supervised_step(student, setting, evenly)
+    def loss(rows, u, faces, targets) -> tuple:
+        teacher = student.average(u, training=False)
+        mean_answer.assign(decay * mean_answer + (1 - decay) * ops.mean(teacher, axis=0))
+        teacher = align(teacher, prior, mean_answer.value)
+        confidence.assign(update_confidence(confidence.value, teacher, decay))
+        labels = ops.argmax(teacher, axis=1)
+        pseudo_mask = ops.max(teacher, axis=1) >= ops.take(confidence, labels)
+        pseudo_labels = sharpen(teacher, temperature)
 
-    def warm_up_or_step(update: int) -> tf.Tensor:
-        first = update < setting.updates // WARM_UP
-        loss = warm_up(update, [labelled]) if first else step(tf.constant(update))
+        answers = student.model(faces, training=True)
+        loss_xe = cross_entropy(targets, evenly(answers[:size]), setting.label_smoothing)
+        loss_xeu = cross_entropy(pseudo_labels, answers[size:], setting.label_smoothing)
+        loss_xeu *= ops.cast(pseudo_mask, "float32")
+        return ops.mean(loss_xe) + wu * ops.mean(loss_xeu), (rows, labels, pseudo_mask)
+
+    step, batches = student.step(loss, mean_answer, confidence), ahead(batch, setting.updates)
+    warm_up = supervised_step(student, setting, evenly)(labelled)
+
+    def warm_up_or_step(update: int) -> object:
+        if update < setting.updates // WARM_UP:
+            value = warm_up(update)
+        else:
+            value, pseudo_labels = step(update, batches(update))
+            snapshots.note(*pseudo_labels)
         snapshots.take(update)
-        return loss
+        return value
 
     variables = [*student.variables(), mean_answer, confidence, *snapshots.variables()]
     setting.loop(warm_up_or_step, variables)
     return snapshots.learned(student.finished())
 
 
-def update_confidence(confidence: tf.Tensor, answers: tf.Tensor, decay: float) -> tf.Tensor:
+def update_confidence(confidence, answers, decay: float):
     """Running mean, (k,), of the largest probability of the faces that are taken for each class.
 
     answers: float32 (m, k). A class that no face is taken for keeps its own.
     """
-    members = tf.one_hot(tf.argmax(answers, axis=1), answers.shape[1])
-    count = tf.reduce_sum(members, axis=0)
-    total = tf.linalg.matvec(members, tf.reduce_max(answers, axis=1), transpose_a=True)
-    mean = tf.math.divide_no_nan(total, count)
-    return tf.where(count > 0, decay * confidence + (1 - decay) * mean, confidence)
+    members = ops.one_hot(ops.argmax(answers, axis=1), answers.shape[1])
+    count = ops.sum(members, axis=0)
+    total = ops.sum(members * ops.max(answers, axis=1, keepdims=True), axis=0)
+    mean = total / ops.maximum(count, 1)
+    return ops.where(count > 0, decay * confidence + (1 - decay) * mean, confidence)
 
 
-def align(answers: tf.Tensor, prior: tf.Tensor, mean_answer: tf.Tensor) -> tf.Tensor:
+def align(answers, prior, mean_answer):
     """Distribution alignment: (m, k) times prior / mean_answer, each row normalized to sum 1."""
     scaled = answers * prior / (mean_answer + 1e-6)
-    return scaled / tf.reduce_sum(scaled, axis=1, keepdims=True)
+    return scaled / ops.sum(scaled, axis=1, keepdims=True)
 
 
-def sharpen(answers: tf.Tensor, temperature: float) -> tf.Tensor:
+def sharpen(answers, temperature: float):
     """(m, k) to the power of 1 / temperature, each row normalized to sum 1; 0 is the limit, one-hot
     for the first of the largest.
     """
     if not temperature:
-        return tf.one_hot(tf.argmax(answers, axis=1), answers.shape[1])
-    return tf.nn.softmax(tf.math.log(answers + 1e-12) / temperature)
+        return ops.one_hot(ops.argmax(answers, axis=1), answers.shape[1])
+    return ops.softmax(ops.log(answers + 1e-12) / temperature)
 
 
 def estimate_prior(answers: np.ndarray, rounds: int = 2) -> np.ndarray:

@@ -18,6 +18,7 @@ from toolbox.files import InputError
 from toolbox.semi_supervised.few_labels import FewLabels, Learned, pseudo_label_quality
 from toolbox.semi_supervised.student import predict
 from toolbox.training import checkpoint
+from toolbox.training.devices import device_name
 
 FOLDER = "semi_supervised"
 
@@ -156,6 +157,8 @@ def describe_training(run: Run, model: keras.Model, task: Task, history: list[di
     return {
         "run": run.name,
         "configuration": run.configuration,
+        "engine": keras.backend.backend(),
+        "device": device_name(),
         "parameters": model.count_params(),
         "minutes": round(history[-1]["seconds"] / 60, 2),
         "history": history,

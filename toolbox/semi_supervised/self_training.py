@@ -24,27 +24,29 @@ def self_training(data: FewLabels, setting: Setting, threshold: float, rounds: i
     on half of each batch are such faces.
     """
     student = Student(setting)
-    step = supervised_step(student, setting)
+    learn_from = supervised_step(student, setting)
     rounds = min(rounds, setting.updates)
     every = math.ceil(setting.updates / rounds)
     labels = tf.Variable(np.full((rounds, len(data.unlabelled)), NONE, np.int8))
-    pools = []
+    step = None
 
-    def step_of_round(update: int) -> tf.Tensor:
+    def step_of_round(update: int) -> object:
+        nonlocal step
         current, since = divmod(update, every)
         if since == 0 and current > 0:
             probabilities = predict(student.average, data.unlabelled)
             labels[current].assign(
                 label_the_sure(labels[current - 1].numpy(), probabilities, threshold)
             )
-        if since == 0 or not pools:  # a run that resumes has none in the middle of a round
+        if since == 0 or not step:  # a run that resumes has none in the middle of a round
             pseudo_labels = labels[current].numpy()
             chosen = pseudo_labels != NONE
-            pools[:] = [make_pool(data.images, data.labels, data.classes)]
+            pools = [make_pool(data.images, data.labels, data.classes)]
             if chosen.any():
                 sure = data.unlabelled[chosen], pseudo_labels[chosen]
                 pools.append(make_pool(*sure, data.classes))
-        return step(update, pools)
+            step = learn_from(*pools)
+        return step(update)
 
     setting.loop(step_of_round, [*student.variables(), labels])
     starts = np.arange(0, setting.updates, every)

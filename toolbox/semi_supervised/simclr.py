@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolbox.engine import keras, layers, tf
+from toolbox.engine import keras, layers, ops, tf
 from toolbox.semi_supervised.loop import Loop
+from toolbox.semi_supervised.steps import ahead, make_step
 from toolbox.semi_supervised.student import Augment, Augmentation
 from toolbox.training.augmentation import fold_in
 from toolbox.training.schedules import one_cycle
@@ -42,23 +43,22 @@ def simclr(
             layers.Dense(PROJECTION, dtype="float32"),
         ]
     )
-    trained = encoder.trainable_variables + head.trainable_variables
-    optimizer = one_cycle(loop.updates, LEARNING_RATE, WEIGHT_DECAY)
-    optimizer.build(trained)
     pool, batch_size = tf.constant(images[..., np.newaxis]), min(batch_size, len(images))
 
-    @tf.function(autograph=False)  # which takes a second
-    def step(update: tf.Tensor) -> tf.Tensor:
+    def two_views(update: tf.Tensor) -> tuple[tf.Tensor]:
         now = fold_in([seed, 4], update)
         x = tf.cast(tf.gather(pool, rows_of(update, batch_size, len(images), seed)), tf.float32)
-        views = tf.concat([view(x, fold_in(now, 0)), view(x, fold_in(now, 1))], axis=0)
-        with tf.GradientTape() as tape:
-            loss = nt_xent(head(encoder(views, training=True)), temperature)
-        optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
-        return loss
+        return (tf.concat([view(x, fold_in(now, 0)), view(x, fold_in(now, 1))], axis=0),)
 
+    def loss(views) -> tuple:
+        return nt_xent(head(encoder(views, training=True)), temperature), ()
+
+    trained = encoder.trainable_variables + head.trainable_variables
+    optimizer = one_cycle(loop.updates, LEARNING_RATE, WEIGHT_DECAY)
+    step = make_step(loss, optimizer, trained, encoder.non_trainable_variables)
+    batches = ahead(two_views, loop.updates)
     variables = [*encoder.variables, *head.variables, *optimizer.variables]
-    loop(lambda update: step(tf.constant(update)), variables)
+    loop(lambda update: step(update, batches(update))[0], variables)
 
 
 def rows_of(update: tf.Tensor, batch_size: int, total: int, seed: int) -> tf.Tensor:
@@ -69,17 +69,16 @@ def rows_of(update: tf.Tensor, batch_size: int, total: int, seed: int) -> tf.Ten
     return tf.random.experimental.index_shuffle(places, epoch, total - 1)
 
 
-def nt_xent(projections: tf.Tensor, temperature: float) -> tf.Tensor:
+def nt_xent(projections, temperature: float):
     """The paper's loss, a scalar: the mean over all views of the cross-entropy of finding the other
     view of the same face among all others.
 
     projections: float32 (2 n, d); views i and n + i are of one face.
     """
-    unit = tf.math.l2_normalize(projections, axis=1)
-    count = tf.shape(unit)[0]
-    similarity = tf.matmul(unit, unit, transpose_b=True) / temperature
-    similarity = tf.linalg.set_diag(similarity, tf.fill([count], similarity.dtype.min))
-    other = (tf.range(count) + count // 2) % count
-    return tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=other, logits=similarity)
-    )
+    unit = ops.normalize(projections, axis=1)
+    views = ops.arange(ops.shape(unit)[0])
+    itself = views[:, None] == views[None]
+    similarity = ops.where(itself, -1e9, ops.matmul(unit, ops.transpose(unit)) / temperature)
+    other = ops.roll(views, ops.shape(unit)[0] // 2)
+    cross_entropy = keras.losses.sparse_categorical_crossentropy
+    return ops.mean(cross_entropy(other, similarity, from_logits=True))

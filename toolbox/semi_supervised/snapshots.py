@@ -24,10 +24,10 @@ class Snapshots:
     def variables(self) -> list[tf.Variable]:
         return [self.latest, self.taken]
 
-    def note(self, rows: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> None:
+    def note(self, rows, labels, mask) -> None:
         """Faces in `rows` (n,) now have pseudo-labels `labels` (n,) where `mask` (n,) is true."""
-        given = tf.where(mask, tf.cast(labels, tf.int8), tf.constant(NONE, tf.int8))
-        self.latest.scatter_nd_update(rows[:, tf.newaxis], given)
+        given = np.where(mask, labels, NONE).astype(np.int8)
+        self.latest.scatter_nd_update(np.asarray(rows)[:, np.newaxis], given)
 
     def take(self, update: int) -> None:
         """Keep the latest, if it is time after update number `update`."""

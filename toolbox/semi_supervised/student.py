@@ -6,16 +6,15 @@ Nothing random is carried over from one update to the next: batches and augmenta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from toolbox.engine import keras, tf
-from toolbox.progress import watch
+from toolbox.engine import keras, ops, tf
 from toolbox.semi_supervised.loop import Loop
+from toolbox.semi_supervised.steps import make_step
 from toolbox.training.augmentation import (
     fold_in,
     random_affine,
@@ -86,23 +85,24 @@ class Student:
         self.model, self.optimizer = setting.build()
         self.average = keras.models.clone_model(self.model)
         self.average.set_weights(self.model.get_weights())
-        self.optimizer.build(self.model.trainable_variables)
         self.ema_decay = setting.ema_decay
 
     def variables(self) -> list:
         """All that an update changes."""
         return [*self.model.variables, *self.optimizer.variables, *self.average.variables]
 
-    def apply(self, tape: tf.GradientTape, loss: tf.Tensor, update: tf.Tensor) -> None:
-        """A step of the optimizer down the gradient of `loss`, then one of the average.
+    def step(self, loss: Callable[..., tuple], *others: keras.Variable) -> Callable:
+        """`make_step` of the model's variables and their average; others: what `loss` changes."""
+        changed = [*self.model.non_trainable_variables, *self.average.variables, *others]
+        trained = self.model.trainable_variables
+        return make_step(loss, self.optimizer, trained, changed, self.follow)
 
-        At first the average follows closely: A. Tarvainen, H. Valpola, "Mean teachers are better
-        role models" (2017).
+    def follow(self, update: int) -> None:
+        """Move the average towards the weights; at first it follows closely: A. Tarvainen, H.
+        Valpola, "Mean teachers are better role models" (2017).
         """
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        decay = tf.minimum(self.ema_decay, tf.cast((1 + update) / (10 + update), tf.float32))
+        update = ops.cast(update, "float32")
+        decay = ops.minimum(self.ema_decay, (1 + update) / (10 + update))
         for mean, now in zip(self.average.variables, self.model.variables, strict=True):
             mean.assign(decay * mean + (1 - decay) * now)
 
@@ -134,7 +134,7 @@ def random_rows(total, count: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([count], seed, 0, total, tf.int32)
 
 
-def cross_entropy(targets: tf.Tensor, answers: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+def cross_entropy(targets, answers, label_smoothing: float):
     """Of each face, (n,); targets and answers are probabilities, (n, k)."""
     return keras.losses.categorical_crossentropy(targets, answers, label_smoothing=label_smoothing)
 
@@ -145,9 +145,5 @@ def last_dense(model: keras.Model) -> keras.Layer:
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """float64 (n, outputs) for uint8 (n, 48, 48), in batches of about 256."""
-    parts = np.array_split(images[..., np.newaxis], math.ceil(len(images) / 256))
-    answers = [
-        model(tf.cast(part, tf.float32), training=False).numpy() for part in watch(parts, "batches")
-    ]
-    return np.concatenate(answers).astype(float)
+    """float64 (n, outputs) for uint8 (n, 48, 48)."""
+    return model.predict(images[..., np.newaxis], batch_size=256, verbose=0).astype(float)

@@ -93,6 +93,12 @@ def make_repeatable(seed: int, precision: str = "float32") -> None:
         tf.config.set_visible_devices([], "GPU")  # it only makes batches; else it takes the memory
 
 
+def engine_version() -> dict[str, str]:
+    """What Keras computes by, and its version."""
+    backend = keras.backend.backend()
+    return {backend: version(backend)}
+
+
 def configuration(record: dict) -> dict:
     """What decides the weights of a run, from its `provenance`."""
     arguments = {k: v for k, v in record["arguments"].items() if k not in IGNORED}
@@ -134,8 +140,7 @@ def train(
     fit(state, split, augment)
     model.set_weights(state.best_weights)
     saved = run_records.bare_model(model)
-    backend = keras.backend.backend()
-    versions = record["versions"] | {backend: version(backend)}
+    versions = record["versions"] | engine_version()
     record = record | {"versions": versions} | summarize(state, len(split.training))
     record["metrics"] |= evaluate(saved, model.loss, split)
     record |= {"split": describe(split), "classes": list(split.faces.classes)}
