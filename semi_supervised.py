@@ -32,12 +32,11 @@ import train_cnn
 import utils
 from toolbox.dataset import splits
 from toolbox.engine import keras
-from toolbox.semi_supervised import figures, results, runs
+from toolbox.semi_supervised import figures, results, runs, steps
 from toolbox.semi_supervised.clustering import clustering
 from toolbox.semi_supervised.few_labels import FewLabels, Learned, hide_labels
 from toolbox.semi_supervised.fixmatch import fixmatch
 from toolbox.semi_supervised.loop import Loop
-from toolbox.semi_supervised.noisy_student import noisy_student
 from toolbox.semi_supervised.runs import Run, Task
 from toolbox.semi_supervised.self_training import self_training
 from toolbox.semi_supervised.simclr import simclr
@@ -48,7 +47,7 @@ from toolbox.training.run_records import bare_model
 from toolbox.training.schedules import one_cycle
 from toolbox.training.whitening import whiten
 
-METHODS = ("self_training", "clustering", "fixmatch", "noisy_student", "all_labels")
+METHODS = ("self_training", "clustering", "fixmatch", "all_labels")
 
 
 @dataclass
@@ -116,7 +115,6 @@ OWN = {
     "self_training": ("threshold", "rounds"),
     "clustering": ("clusters",),
     "fixmatch": ("uratio", "wu", "temperature"),
-    "noisy_student": ("uratio", "wu", "temperature"),  # its teacher's
 }
 LIMITS = (
     fit.LIMITS
@@ -156,17 +154,13 @@ def pretrain(args: Args, task: Task, loop: Loop, seed: int) -> keras.Model:
 def learn(
     method: str, data: FewLabels, setting: Setting, first: keras.Model | None, args: Args
 ) -> Learned:
-    """Train by one method. first: a model that learned before; by FixMatch for a noisy student,
-    from the labelled faces for others.
-    """
+    """Train by one method. first: a model that learned from the labelled faces."""
     if method == "self_training":
         return self_training(data, setting, args.threshold, args.rounds)
     if method == "clustering":
         return clustering(data, setting, first, args.clusters)
     if method == "fixmatch":
         return fixmatch(data, setting, first, args.uratio, args.wu, args.temperature)
-    if method == "noisy_student":
-        return noisy_student(data, setting, first, args.uratio)
     return supervised(data, setting)
 
 
@@ -192,7 +186,7 @@ def train(
 ) -> tuple[keras.Model, dict]:
     """Train, evaluate and save, or load what a finished run saved; returns model and record.
 
-    start: model and record of SimCLR's run. first: as `learn` takes it.
+    start: model and record of SimCLR's run. first: a model that learned from the labelled faces.
     """
     finished = None if args.fresh else runs.load_finished(run)
     print(f"{run.name}{' is finished' if finished else ':'}")
@@ -222,6 +216,7 @@ def train(
 def main(args: Args) -> dict[str, dict]:
     """Train by each of `args.methods`; returns the records, by method."""
     utils.check_limits(args, LIMITS)
+    steps.check_engine()
     faces = utils.load_faces(args.data)
     rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
     task = Task(faces, *hide_labels(faces, rows, args.labels_per_class, args.seed), held_out)
@@ -229,17 +224,16 @@ def main(args: Args) -> dict[str, dict]:
     print(f"{counts} of {faces.path.name}; evaluated on {len(held_out):,} others")
     baseline = make_run("baseline", args, task)
     results.read_records(baseline)  # a damaged one shows now
-    supervised_ones, start, models, records = ["baseline"], None, {}, {}
+    methods, start, first, records = ["baseline"], None, None, {}
     if args.simclr_updates:
-        supervised_ones.append("fine_tuning")
+        methods.append("fine_tuning")
         start = train(make_run("simclr", args, task), args, task.no_labels())
-    wanted = {*args.methods} | ({"fixmatch"} if "noisy_student" in args.methods else set())
-    for method in (*supervised_ones, *(name for name in METHODS if name in wanted)):
+    for method in (*methods, *(name for name in METHODS if name in args.methods)):
         its = task.all_labels() if method == "all_labels" else task
         source = None if method == "baseline" else start
         run = make_run(method, args, its, source and source[0])
-        first = models.get("fixmatch" if method == "noisy_student" else supervised_ones[-1])
-        models[method], records[method] = train(run, args, its, source, first)
+        model, records[method] = train(run, args, its, source, first)
+        first = model if method in methods else first
         results.add_to_table(run, records[method])
     figures.save(baseline)
     print(results.format_results(records))

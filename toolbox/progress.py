@@ -17,8 +17,8 @@ class Progress:
         self.live, self.began = sys.stdout.isatty(), time.monotonic()
         self.next = self.began + (SILENT if self.live else LOGGED)
 
-    def add(self, note: str = "") -> None:
-        """One more is done. note: how it went."""
+    def add(self, measure: str = "", value=0.0) -> None:
+        """One more is done. measure, value: how it went; the value is asked for if it is shown."""
         self.done += 1
         now = time.monotonic()
         if now < self.next:
@@ -29,7 +29,7 @@ class Progress:
         if self.total:
             left = passed / self.done * (self.total - self.done)
             text = f"{self.done:,} of {self.total:,} {self.things}, {left:,.0f} s left"
-        self._write(text + (note and f", {note}"))
+        self._write(text + (measure and f", {measure} {float(value):.3f}"))
 
     def end(self) -> None:
         """Take the line off the terminal."""

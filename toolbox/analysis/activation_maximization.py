@@ -97,7 +97,7 @@ def ascend(climber: Climber, filters: np.ndarray, settings: AscentSettings) -> A
                 parameters, moments, mean = climb(
                     parameters, moments, chosen, tf.constant(step + 1)
                 )
-                progress.add(f"mean activation {mean:.2f}")
+                progress.add("mean activation", mean)
         snapshots.append([np.stack(found) for found in zip(*seen, strict=True)])
     progress.end()
     return Ascent(kept, *(np.concatenate(found, 1) for found in zip(*snapshots, strict=True)))

@@ -16,10 +16,9 @@ LABELS = {  # of the methods
     "self_training": "self-training",
     "clustering": "clustering",
     "fixmatch": "FixMatch",
-    "noisy_student": "noisy student of FixMatch",
     "all_labels": "all labels",
 }
-COLORS = dict(zip(LABELS, ("C0", "C4", "C1", "C2", "C3", "C5", "0.3"), strict=True))
+COLORS = dict(zip(LABELS, ("C0", "C4", "C1", "C2", "C3", "0.3"), strict=True))
 COMMON = ["width", "updates", "name"]  # columns of the settings that all methods share
 MARKERS = "oDsv^P*X"  # of the settings; the first is drawn in lines
 # FixMatch on FER2013 in S. Roy, A. Etemad (ACII 2022): WRN-28-2, 2^20 updates.

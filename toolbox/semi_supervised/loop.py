@@ -44,11 +44,11 @@ class Loop:
         started = time.perf_counter()
         try:
             for update in range(done, self.updates):
-                loss = float(step(update))
+                loss = step(update)  # a GPU goes on until its value is needed
                 if (update + 1) % every == 0 or update + 1 == self.updates:
-                    self._note(update + 1, loss, before + time.perf_counter() - started)
+                    self._note(update + 1, float(loss), before + time.perf_counter() - started)
                     self._save(variables)
-                progress.add(f"loss {loss:.3f}")
+                progress.add("loss", loss)
             progress.end()
             last = self.history[-1]
             print(f"{self.updates:,} updates, loss {last['loss']:.3f}, {last['seconds']:,.0f} s")

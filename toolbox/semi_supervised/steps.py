@@ -10,9 +10,16 @@ from collections.abc import Callable
 import numpy as np
 
 from toolbox.engine import keras, tf
+from toolbox.files import InputError
 from toolbox.training.batches import AT_A_TIME, without_autotune
 
 Batch = tuple  # of tensors; which ones is up to the method
+
+
+def check_engine() -> None:
+    """Raise InputError where Keras runs on an engine that `make_step` does not know."""
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise InputError("this script needs KERAS_BACKEND=jax, or tensorflow")
 
 
 def ahead(batch: Callable[[tf.Tensor], Batch], updates: int) -> Callable[[int], Batch]:
