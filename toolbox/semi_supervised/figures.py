@@ -58,7 +58,7 @@ def plot_accuracy(table: pd.DataFrame, published: bool, title: str) -> Figure:
             axes.plot(*zip(*PUBLISHED.items(), strict=True), "k:x", lw=1, ms=5)
         set_scale(axes, table, measure, published)
     handles = legend(table, published, [*settings])
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(settings) > 1 else 3)
     return figure
 
 
@@ -123,7 +123,7 @@ def legend(table: pd.DataFrame, published: bool, settings: list[str]) -> list[Li
         if (table["method"] == method).any()
     ]
     if published:
-        told = "FixMatch as published, on FER2013 (WRN-28-2, 2^20 updates)"
+        told = "FixMatch as published (WRN-28-2, 2^20 updates)"
         handles.append(Line2D([], [], color="k", marker="x", ls=":", lw=1, ms=5, label=told))
     for place, label in enumerate(settings):
         look = {"ls": "", "mfc": "white"} if place else {}
