@@ -76,7 +76,7 @@ def fixmatch(
         return rows, weak(u, fold_in(seed, 2)), faces, targets
 
     def loss(rows, u, faces, targets) -> tuple:
-        teacher = student.average(u, training=False)
+        teacher = ops.stop_gradient(student.average(u, training=False))
         mean_answer.assign(decay * mean_answer + (1 - decay) * ops.mean(teacher, axis=0))
         teacher = align(teacher, prior, mean_answer.value)
         confidence.assign(update_confidence(confidence.value, teacher, decay))
