@@ -11,7 +11,7 @@ import numpy as np
 
 from toolbox.engine import keras, tf
 from toolbox.files import InputError
-from toolbox.training.batches import AT_A_TIME, without_autotune
+from toolbox.training.batches import made_ahead
 
 Batch = tuple  # of tensors; which ones is up to the method
 
@@ -27,15 +27,13 @@ def ahead(batch: Callable[[tf.Tensor], Batch], updates: int) -> Callable[[int], 
 
     batch: made of TensorFlow's operations; its result must follow from the number of the update.
     """
-    calls = AT_A_TIME if keras.backend.backend() == "jax" else None
     coming, upcoming = iter(()), -1
 
     def of(update: int) -> Batch:
         nonlocal coming, upcoming
         if update != upcoming:  # at the start, where a run resumes
             numbers = tf.data.Dataset.range(update, updates)
-            batches = numbers.map(lambda n: batch(tf.cast(n, tf.int32)), num_parallel_calls=calls)
-            coming = iter(without_autotune(batches.prefetch(2)))
+            coming = iter(made_ahead(numbers, lambda number: batch(tf.cast(number, tf.int32))))
         upcoming = update + 1
         return next(coming)
 

@@ -6,6 +6,8 @@ a resumed run sees the very batches that it would have seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from toolbox.dataset.faces import Faces
@@ -52,9 +54,14 @@ def training_batches(
         return devices.share(faces), devices.share(tf.gather(targets, rows))
 
     stream = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(rows_of)
+    return made_ahead(stream, batch)
+
+
+def made_ahead(data: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
+    """`batch` of each element, made while the network still learns from the one before."""
     # Deterministic ops, which TensorFlow's engine is set to, are made one after the other anyway.
     calls = AT_A_TIME if keras.backend.backend() == "jax" else None
-    return without_autotune(stream.map(batch, num_parallel_calls=calls).prefetch(2))
+    return without_autotune(data.map(batch, num_parallel_calls=calls).prefetch(2))
 
 
 def one_hot(faces: Faces, rows: np.ndarray) -> np.ndarray:
