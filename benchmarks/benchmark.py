@@ -1,7 +1,7 @@
 """Ours beside its peers, in one run on one machine, so that the ratios mean something.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/benchmark.py    # some 20 minutes on 2 cores
+    python benchmarks/benchmark.py    # half an hour on 2 cores
 
 Measures whole processes, the loading of a CSV, training steps, saliency maps and the ascent for
 filters, prints a table of each and the ratios to quote, and writes benchmarks/benchmark.json.

@@ -152,7 +152,7 @@ def test_numbers_come_from_the_records(args):
     assert "[65.6 %, 68.7 %]" in text and "Fear is taken for Sad 20 % of the time." in text
     assert "Fear as Sad 25.0 % and 14.3 %" in text
     assert "| occlusion | 0.257 | 0.344 | 20.0 % | 36.5 % | 0.07 |" in text
-    assert "Happy: 100.0 % of the mean map is in the lower third" in text
+    assert "Happy: mouth and chin 100.0 % of the mean map, " in text
     assert "38 of 40 images" in text
     assert "The CNN has the higher validation accuracy in 1 of 3 epochs." in text
     assert "takes 3.0 times the DNN's CPU time" in text

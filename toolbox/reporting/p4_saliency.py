@@ -8,7 +8,8 @@ from toolbox.reporting.checked_files import read_table
 from toolbox.reporting.markdown import Missing, bullets, percent, table
 from toolbox.reporting.records import SALIENCY, Records
 
-THIRDS = ("upper third of the image", "middle third", "lower third")
+# What is in each third of an image that is framed as in FER2013.
+THIRDS = ("forehead and brows", "eyes and nose", "mouth and chin")
 
 
 def section(records: Records, subject: str) -> list[str | Missing]:
@@ -50,7 +51,7 @@ def format_row(method: str, score: dict) -> list:
 
 
 def where_it_looks(means: pd.DataFrame) -> list[str]:
-    """For each class, the third of the image that has most of its mean map.
+    """For each class, the share of its mean map in each third of the image, largest first.
 
     means: one row per pixel; one column per class, after the column `pixel`.
     """
@@ -58,6 +59,7 @@ def where_it_looks(means: pd.DataFrame) -> list[str]:
     for name in means.columns[1:]:
         heat = means[name].abs().groupby(means.index // (SIDE * SIDE // 3)).sum()
         if heat.sum() > 0:
-            most = percent(heat.max() / heat.sum())
-            lines.append(f"{name}: {most} of the mean map is in the {THIRDS[heat.argmax()]}.")
+            shares = (heat / heat.sum()).set_axis(THIRDS).sort_values(ascending=False)
+            first, *rest = (f"{part} {percent(share)}" for part, share in shares.items())
+            lines.append(f"{name}: {first} of the mean map, {', '.join(rest)}.")
     return lines
