@@ -78,7 +78,8 @@ class Args:
 def find(source: Path, scratch: Path) -> Path:
     """The CSV or image folder to read: `source`, what is in it, or what is unpacked to `scratch`.
 
-    Raises InputError for a folder that holds neither images nor exactly one known CSV.
+    Raises InputError for a folder without images that holds several CSVs, unless exactly one of
+    them has a known name.
     """
     if source.is_file():
         content = archives.read_file(source)
@@ -103,11 +104,11 @@ def find_by_yunet() -> image_folder.Find:
     """A function that cuts the largest face out of a picture. Raises InputError without OpenCV."""
     detector = face_finder.load_detector()
 
-    def find(picture: Image.Image) -> np.ndarray | None:
+    def largest_face(picture: Image.Image) -> np.ndarray | None:
         found = face_finder.find_faces(detector, np.asarray(picture.convert("RGB")))
         return face_finder.cut_out_largest(picture.convert("L"), found)[1] if found else None
 
-    return find
+    return largest_face
 
 
 def read(source: Path, numbering: str, find_faces: bool = False) -> Faces:
@@ -185,6 +186,8 @@ def main(args: Args) -> dict:
     if args.output and args.output.is_dir():
         raise InputError(f"--output {args.output} is a folder; name a CSV in it")
     if args.synthetic:
+        if args.drop_leaks or args.find_faces or args.numbering != class_folders.USUAL:
+            raise InputError("--synthetic takes no --drop-leaks, --find-faces or --numbering")
         return draw(args)
     default = utils.FER2013.with_name("ferplus.csv") if args.ferplus else utils.FER2013
     output = args.output or default

@@ -37,7 +37,7 @@ class Args:
     data: Path | None = None
     """CSV of faces that the runs should be of; it also decides whether they are synthetic"""
     synthetic: bool = False
-    """report on synthetic faces; so it is too where there is no --data and no data/fer2013.csv"""
+    """report on synthetic faces; the default without --data and data/fer2013.csv"""
     published: bool = False
     """report on what this project ships"""
     models_dir: Path = utils.MODELS
@@ -170,6 +170,8 @@ def main(args: Args) -> dict:
     faces = utils.load_faces(args.data) if args.data else None
     if faces and faces.labels is None:
         raise InputError(f"{args.data} has no labels; name a CSV with `emotion` or `label`")
+    if faces and args.synthetic and not faces.synthetic:
+        raise InputError(f"{args.data} holds no synthetic faces; drop --synthetic")
     synthetic = args.synthetic or not (args.published or utils.FER2013.exists())
     records = open_records(args, faces.synthetic if faces else synthetic, faces)
     utils.refuse_overwriting([args.data], [records.output])

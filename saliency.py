@@ -196,6 +196,8 @@ def explain_image(args: Args) -> dict:
     folder = saved_models.results_folder(classifier, args.models_dir, args.figures_dir)
     settings = f"{classifier.settings}_saliency{utils.changed(args, *RESULT)}"
     base = f"{folder / utils.stem_of(args.image)}{settings}"
+    endings = (".png", "_methods.png", "_photo.png", ".json")
+    utils.refuse_overwriting([args.image], [Path(f"{base}{ending}") for ending in endings])
     title = classifier.headline(f"What {classifier.name} looks at in {args.image.name}")
     net = attribution.explain(classifier, precision.choose(args.precision))
     batch = explain_faces(args, net, face.image[np.newaxis], None, MOST_STEPS)

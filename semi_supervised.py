@@ -2,7 +2,7 @@
 
     python semi_supervised.py                                # 250 labels per class, every method
     python semi_supervised.py --labels-per-class 25 --seed 1
-    python semi_supervised.py --quick                        # a rehearsal, on synthetic faces
+    python semi_supervised.py --quick                        # a rehearsal: small net, few updates
 
 Keeps a few labels of each class, hides the others, and trains one network by each method with the
 same number of updates: on the labelled faces alone (the baseline); after SimCLR, which needs no

@@ -246,8 +246,7 @@ def parse(arguments: list[str]) -> Args:
     if arguments and not arguments[0].startswith("-"):
         recipe, *arguments = arguments
     if recipe not in RECIPES:
-        print(f"error: no recipe {recipe}; there are {', '.join(RECIPES)}", file=sys.stderr)
-        sys.exit(2)
+        raise utils.InputError(f"no recipe {recipe}; there are {', '.join(RECIPES)}")
     usage = f"train_cnn.py [{'|'.join(RECIPES)}]"
     return tyro.cli(Args, args=arguments, default=RECIPES[recipe], prog=usage, description=__doc__)
 

@@ -389,10 +389,11 @@ def test_synthetic_faces_say_that_they_are(tmp_path):
     assert (tmp_path / "sample" / "synthetic_faces.png").exists()
 
 
-def test_impossible_numbers_of_synthetic_faces_are_refused(tmp_path):
-    for wrong in ({"count": 0}, {"seed": -1}):
+def test_what_synthetic_faces_cannot_be_is_refused(tmp_path):
+    wrongs = {"count": 0}, {"seed": -1}, {"drop_leaks": True}, {"numbering": "rafdb"}
+    for wrong in wrongs:
         args = prepare_data.Args(synthetic=True, **wrong, output=tmp_path / "faces.csv")
-        with pytest.raises(InputError, match="give"):
+        with pytest.raises(InputError, match=r"give|takes no --drop-leaks"):
             prepare_data.main(args)
     assert not list(tmp_path.iterdir())
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,3 +56,19 @@ def test_a_record_is_json_and_names_files_of_this_repository_relative_to_it():
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert provenance(Args())["git"] is None
+
+
+def test_the_commit_of_another_repository_is_not_ours(tmp_path, monkeypatch):
+    """As where an archive of ours was unpacked among files that git keeps."""
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / "utils.py").touch()
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    monkeypatch.setattr("toolbox.provenance.ROOT", ours)
+    for command, told in (
+        (["init", "-q"], False),
+        (["commit", "-q", "--allow-empty", "-m", "theirs"], False),
+        (["add", "ours"], True),
+    ):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+        assert (provenance(Args())["git"] is not None) == told

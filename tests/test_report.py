@@ -328,6 +328,8 @@ def test_commands_fit_the_data(args, tmp_path, capsys):
 def test_contradictory_and_overwriting_arguments_are_refused(args, faces_csv):
     with pytest.raises(InputError, match="neither"):
         report.main(replace(args, published=True, synthetic=True))
+    with pytest.raises(InputError, match="holds no synthetic faces"):
+        report.main(replace(args, data=faces_csv, synthetic=True))
     with pytest.raises(InputError, match="overwritten"):
         report.main(replace(args, data=faces_csv, output=faces_csv))
 

@@ -131,6 +131,10 @@ def test_a_picture_needs_no_csv_and_takes_the_shipped_model(tmp_path, monkeypatc
     assert names == {
         f"me_saliency_samples2{part}" for part in (".png", ".json", "_methods.png", "_photo.png")
     }
+    args.image.unlink()
+    args.image.symlink_to(tmp_path / "compact-published" / "me_saliency_samples2_photo.png")
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        saliency.main(args)
 
 
 def test_a_picture_seen_by_a_model_of_synthetic_faces_is_kept_apart(args, tmp_path):

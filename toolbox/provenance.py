@@ -46,6 +46,8 @@ def _commit() -> str | None:
     """The commit of the code, with `-dirty` if a Python file differs from it; None without git."""
     with contextlib.suppress(OSError):  # no git on this machine
         ask = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+        if not ask(["git", "ls-files", "--", "utils.py"]).stdout:  # within another repository
+            return None
         commit = ask(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
         changed = ask(["git", "status", "--porcelain", "--", "*.py"]).stdout.strip()
         return commit + ("-dirty" if commit and changed else "") or None

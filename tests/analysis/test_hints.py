@@ -7,7 +7,9 @@ from model_makers import brightness_model, random_model, save_run
 
 import utils
 from toolbox.analysis import hints
+from toolbox.analysis.adapter import with_outputs
 from toolbox.analysis.saved_models import load_classifier
+from toolbox.dataset.faces import CLASSES
 
 IMAGES, LABELS, _ = make_faces(420)
 
@@ -39,6 +41,18 @@ def test_another_order_of_classes_is_named(tmp_path):
     assert f"are right with --classes {order}" in named
     model = brightness_model((6, 5, 4, 3, 2, 1, 0))
     assert hint_for(model, tmp_path, classes=tuple(order.split())) == ""
+
+
+def test_no_order_is_named_for_a_part_of_the_outputs(tmp_path):
+    """As of a model that was cut down to the classes that it shares with the data."""
+    six = tuple(name for name in CLASSES if name != "Fear")
+    columns = [0, 1, 3, 4, 5, 6]
+    brightness_model((6, 5, 2, 4, 3, 1, 0)).save(tmp_path / "m.keras")
+    whole = load_classifier(tmp_path / "m.keras")
+    part = whole._replace(model=with_outputs(whole.model, columns), classes=six)
+    kept = LABELS != 2
+    labels = np.searchsorted(columns, LABELS[kept])
+    assert "are right with other --classes" in hints.hint(part, IMAGES[kept], labels)
 
 
 def test_one_answer_for_everything_is_noticed(tmp_path):

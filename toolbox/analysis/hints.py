@@ -99,7 +99,8 @@ def better_order(classifier: Classifier, labels: np.ndarray, probabilities: np.n
     # Rare classes leave the best order to chance.
     if classes == CLASSES and alphabetical > best - GAIN / 4:
         names, best = ["alphabetical"], alphabetical
-    told = f"--classes {' '.join(names)}" if not classifier.reordered else "other --classes"
+    sure = classes == CLASSES and not classifier.reordered  # else these are not all its outputs
+    told = f"--classes {' '.join(names)}" if sure else "other --classes"
     return (
         f"{classifier.name} may have its classes in another order: {100 * best:.0f} % of "
         f"{len(labels)} faces are right with {told}, {100 * now:.0f} % as it is"
