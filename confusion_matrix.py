@@ -26,9 +26,10 @@ from toolbox.analysis import in_words, metrics, predictions, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset.classes import in_lines
-from toolbox.late import Figure
+from toolbox.late import Figure, Late
 from utils import InputError
 
+sklearn_metrics = Late("sklearn.metrics")
 PAIRS, ERRORS_PER_PAIR, LETTERS = 6, 6, 14  # in the figure of errors, and in a line above one
 MOSTLY = 0.9  # a model with more answers of one class than that has not learned to tell them apart
 
@@ -44,7 +45,7 @@ class Args:
     # model
     model: str = ""
     """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
-    input_range: tuple[float, float] = saved_models.PIXELS
+    input_range: tuple[float, float] = saved_models.PIXEL_RANGE
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: names in order, or alphabetical"""
@@ -62,7 +63,7 @@ def class_report(
     labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], as_text: bool
 ) -> str | dict:
     """scikit-learn's report of all classes, as the homework prints it or as a dict."""
-    return metrics.metrics.classification_report(
+    return sklearn_metrics.classification_report(
         labels,
         predicted,
         labels=np.arange(len(classes)),

@@ -53,7 +53,7 @@ class Args:
     """another model to compare with on the same rows"""
     ensemble: tuple[str, ...] = ()
     """models whose probabilities are averaged with this model's"""
-    input_range: tuple[float, float] = saved_models.PIXELS
+    input_range: tuple[float, float] = saved_models.PIXEL_RANGE
     """input range of external models that do not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such models stand for: names in order, or alphabetical"""
@@ -84,7 +84,7 @@ def open_models(args: Args, faces: Faces) -> list[Subject]:
 
 
 def seen_by_any(subjects: list[Subject]) -> np.ndarray | None:
-    """bool (m,): which rows one of the models is known to have seen; None if that is of none."""
+    """bool (m,): which rows one of the models is known to have seen; None if of no model."""
     known = [subject.seen for subject in subjects if subject.seen is not None]
     return np.any(known, axis=0) if known else None
 

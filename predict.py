@@ -64,7 +64,7 @@ class Args:
     # model
     model: str = ""
     """saved Keras model, or the name of a run; without it the shipped compact"""
-    input_range: tuple[float, float] = saved_models.PIXELS
+    input_range: tuple[float, float] = saved_models.PIXEL_RANGE
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: the names in order, or alphabetical"""
@@ -171,7 +171,7 @@ def predict_csv(args: Args) -> dict:
     else:
         table["expression"] = names
         table[list(classifier.classes)] = probabilities.round(4)
-        table["doubt"] = np.where(face_finder.is_blank(faces.images), "blank", "")
+        table["doubt"] = np.where(face_finder.is_too_even(faces.images), "blank", "")
     utils.write_text(target, table.to_csv(index=False))
     print(f"wrote {target}, {len(best):,} predictions of {classifier.name}")
     return {"rows": len(best)}

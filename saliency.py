@@ -58,7 +58,7 @@ class Args:
     # model
     model: str = ""
     """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
-    input_range: tuple[float, float] = saved_models.PIXELS
+    input_range: tuple[float, float] = saved_models.PIXEL_RANGE
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: names in order, or alphabetical"""
@@ -142,7 +142,7 @@ def save_panels(args: Args, base: str, batch: Batch, classes: tuple[str, ...], t
 
 
 def save_class_means(args: Args, base: str, batch: Batch, subject: Subject, title: str) -> None:
-    """Mean face and mean size of the maps of each class; the numbers, one row per pixel."""
+    """Mean face and mean absolute map of each class; the numbers, one row per pixel."""
     sizes, faces, heats, counts = np.abs(batch.maps[args.method]), {}, {}, {}
     for label in np.unique(batch.labels):
         name, maps = subject.classes[label], sizes[batch.labels == label]

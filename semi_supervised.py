@@ -97,7 +97,8 @@ class Args:
 
     # output
     seed: int = 0
-    """of the labels kept, weights, batches and augmentation; SimCLR's stays 0 for the same faces"""
+    """of the labels kept, weights, batches and augmentation; of SimCLR only with
+    --validation-fraction, since its faces then depend on the seed"""
     models_dir: Path = utils.MODELS
     """models and records go to its folder semi_supervised"""
     figures_dir: Path = utils.FIGURES
@@ -126,7 +127,7 @@ LIMITS = (
 
 
 def build_network(args: Args, task: Task) -> keras.Model:
-    """That of train_cnn.py, which needs no label for its first layer."""
+    """The residual network of train_cnn.py; whitening its first layer needs no labels."""
     model = train_cnn.build_residual_cnn(args.width, len(task.faces.classes))
     whiten(model, task.faces.images[task.known])
     return model
@@ -217,7 +218,7 @@ def train(
 def main(args: Args) -> dict[str, dict]:
     """Train by each of `args.methods`; returns the records, by method."""
     utils.check_limits(args, LIMITS)
-    steps.check_engine()
+    steps.check_backend()
     faces = utils.load_faces(args.data)
     rows, held_out = splits.split(faces, args.validation_fraction, args.seed)
     task = Task(faces, *hide_labels(faces, rows, args.labels_per_class, args.seed), held_out)

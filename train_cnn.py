@@ -144,14 +144,16 @@ def build_homework_cnn(dropout: float, classes: int = 7) -> keras.Model:
 
 
 def convolution(x, channels: int, name: str):
-    """Convolution and batch norm, which settles faster than Keras's."""
+    """Convolution and batch norm, whose momentum 0.9 settles sooner than Keras's 0.99."""
     x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"conv_{name}")(x)
     return FusedBatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
 
 
 def build_residual_cnn(width: int, classes: int = 7) -> keras.Model:
-    """A fixed first layer, whose weights are to come from `whiten`, then at each of three sizes a
-    block of K. He et al., "Deep residual learning" (2015).
+    """A fixed first layer, then a residual block at each of three sizes.
+
+    `whiten` gives the first layer its weights. Blocks after K. He et al., "Deep residual learning"
+    (2015).
     """
     faces = keras.Input((48, 48, 1), name="faces")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(faces)

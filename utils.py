@@ -19,7 +19,6 @@ from toolbox.files import (
     output_folder,
     refuse_overwriting,
     save_figure,
-    sha256_of_file,
     stem_of,
     write_json,
     write_text,
@@ -37,7 +36,6 @@ __all__ = [
     "provenance",
     "refuse_overwriting",
     "save_figure",
-    "sha256_of_file",
     "stem_of",
     "write_json",
     "write_text",
@@ -97,9 +95,10 @@ def check_limits(args, limits: dict[str, tuple[float, float]]) -> None:
 
 
 def open_standard_streams() -> None:
-    """Open what is closed, as by `>&-`, lest the next file takes its number and gets what is said.
+    """Open a standard stream that is closed, as by `>&-`.
 
-    And let a terminal that knows ASCII alone show `?` for other characters.
+    Otherwise the next file opened would get its number, and what is printed would go into it.
+    A terminal that knows ASCII alone shows `?` for other characters.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -22,7 +22,7 @@ import tyro
 import utils
 from toolbox.analysis import activation_maximization as maximization
 from toolbox.analysis import filter_plots as plots
-from toolbox.analysis import filter_study, frozen, saved_models
+from toolbox.analysis import filter_study, frozen, predictions, saved_models
 from toolbox.analysis.filter_layers import choose_layers
 from toolbox.analysis.filter_study import Study
 from toolbox.analysis.picture_grid import Cell
@@ -58,7 +58,7 @@ class Args:
     # model
     model: str = ""
     """file, or name of a run; without it the shipped compact, or on synthetic faces sample/fast"""
-    input_range: tuple[float, float] = saved_models.PIXELS
+    input_range: tuple[float, float] = saved_models.PIXEL_RANGE
     """input range of an external model that does not rescale inside, such as 0 1"""
     classes: tuple[str, ...] = ()
     """what the outputs of such a model stand for: names in order, or alphabetical"""
@@ -144,8 +144,7 @@ def show_picture(args: Args) -> dict:
         path = folder / f"{target.file_name}_image-{picture}{settings}_responses.png"
         utils.refuse_overwriting([args.image], [path])
         maps = maximization.feature_maps(classifier, target, face.image)
-        if not np.isfinite(maps).all():
-            raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
+        predictions.refuse_nonfinite(classifier, maps)
         highest = maps.max(axis=(1, 2))
         shown, photo = np.argsort(-highest)[: args.show], Cell(face.picture, "photo", face.box)
         title = f"{classifier.name} {target.name}: feature maps of {args.image.name}"
@@ -175,8 +174,7 @@ def study_filters(args: Args) -> dict:
     settings = maximization.AscentSettings(args.steps, args.rate, *moves, args.plain, args.seed)
     records = {}
     for *climbers, target, on_faces in zip(trained, untrained, targets, found, strict=True):
-        if not np.isfinite(on_faces.values).all():
-            raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
+        predictions.refuse_nonfinite(classifier, on_faces.values)
         print(f"{target.name}: ascent of {min(args.show, target.filters)} filters ...", flush=True)
         study = filter_study.study_layer(*climbers, on_faces, args.show, settings)
         record = records[target.name] = save_study(args, subject, study)

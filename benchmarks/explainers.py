@@ -24,7 +24,7 @@ def untrained_compact():
     keras.utils.set_random_seed(0)
     args, path = train_cnn.RECIPES["compact"], Path("untrained.keras")
     model = train_cnn.build_vgg(args.width, args.dropout)
-    return saved_models.Classifier(path.stem, path, model, saved_models.PIXELS, None)
+    return saved_models.Classifier(path.stem, path, model, saved_models.PIXEL_RANGE, None)
 
 
 def untrained_logits():

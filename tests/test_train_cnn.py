@@ -16,7 +16,7 @@ import utils
 from toolbox.analysis import held_out
 from toolbox.analysis.saved_models import load_classifier
 from toolbox.dataset import fer2013_csv, splits
-from toolbox.files import InputError
+from toolbox.files import InputError, sha256_of_file
 from toolbox.training import run_records, whitening
 
 # From the homework: layer, output shape, parameters.
@@ -159,7 +159,7 @@ def test_what_a_run_leaves(faces_csv, tmp_path):
     }
     assert json.loads((tmp_path / "models" / "v1.2.json").read_text()) == record
     assert record["seed"] == record["arguments"]["seed"] == 7
-    assert record["data"]["sha256"] == utils.sha256_of_file(faces_csv)
+    assert record["data"]["sha256"] == sha256_of_file(faces_csv)
     assert not record["data"]["synthetic"]
     assert record["versions"]["keras"] == keras.__version__
     history = pd.read_csv(tmp_path / "models" / "v1.2.csv")

@@ -112,9 +112,10 @@ def as_text(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Its name without the ending, such that longer names, of at most 255 bytes, can begin so.
+    """Its name without the ending, short enough for the names of other files to begin with it.
 
-    Of long ones it is the beginning and, so that no two are the same, a hash of the whole.
+    A name of over LONGEST_STEM bytes is cut, and ends in a hash of the whole, so that no two are
+    the same.
     """
     stem = as_text(Path(path.stem)).encode()
     if len(stem) > LONGEST_STEM:

@@ -18,7 +18,10 @@ class Progress:
         self.next = self.began + (SILENT if self.live else LOGGED)
 
     def add(self, measure: str = "", value=0.0) -> None:
-        """One more is done. measure, value: how it went; the value is asked for if it is shown."""
+        """One more is done. measure, value: how it went.
+
+        `value` becomes a float only when it is shown, since that waits for a GPU.
+        """
         self.done += 1
         now = time.monotonic()
         if now < self.next:

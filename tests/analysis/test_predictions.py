@@ -46,7 +46,7 @@ def test_a_model_that_answers_nan_is_refused(tmp_path):
     model = random_model(0)
     model.set_weights([np.full_like(each, np.nan) for each in model.get_weights()])
     model.save(tmp_path / "m.keras")
-    with pytest.raises(InputError, match="answers with NaN"):
+    with pytest.raises(InputError, match="outputs NaN"):
         predict(load_classifier(tmp_path / "m.keras"), make_faces(3)[0])
 
 

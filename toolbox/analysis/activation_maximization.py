@@ -73,7 +73,7 @@ def climbers(
 ) -> list[Climber]:
     """The layers of those names, or all convolutions, ready for an ascent in float32 or bfloat16.
 
-    Raises InputError if there is not each.
+    Raises InputError as `choose_layers` does.
     """
     frozen = classifier._replace(model=freeze(classifier.model, precision))
     pairs = zip(*(choose_layers(c.model, names) for c in (classifier, frozen)), strict=True)

@@ -19,8 +19,8 @@ ROUNDING = 0.02  # of sums of probabilities in bfloat16
 def read_classes(names: list[str] | tuple[str, ...] | str, where: str) -> tuple[str, ...]:
     """The classes that outputs stand for, in their order.
 
-    names: of at least two classes, in any spelling; or `alphabetical` alone, which are FER2013's
-    in that order; none for FER2013's in its own.
+    names: two or more, in any spelling. `alphabetical` alone means FER2013's classes in
+    alphabetical order; no name means FER2013's own order.
     Raises InputError, which says `where`, for what are no names, or one of them twice.
     """
     words = names if isinstance(names, (list, tuple)) else str(names).split()

@@ -92,7 +92,10 @@ def filter_layers(model: keras.Model) -> list[FilterLayer]:
 
 
 def choose_layers(model: keras.Model, names: Collection[str] = ()) -> list[FilterLayer]:
-    """The convolutions of those names, all without any. Raises InputError if there is not each."""
+    """The convolutions of those names, or all if none is given.
+
+    Raises InputError for a name that no convolution has.
+    """
     found = filter_layers(model)
     there = [target.name for target in found]
     for name in names:

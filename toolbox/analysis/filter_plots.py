@@ -36,7 +36,7 @@ def plot_filters(study: Study, title: Title) -> Figure:
         grids.append(Grid(in_rows(cells, widths[i]), headings[i], **look))
     some = "" if len(study.shown) == target.filters else f"{len(study.shown)} of "
     text = f"{what} {some}its {target.filters} filters, with the activation that ascent reached"
-    return plot_grids([grids[0]._replace(scale=""), grids[1]], title(text))
+    return plot_grids(grids, title(text))
 
 
 def plot_ascent(study: Study, title: Title) -> Figure:

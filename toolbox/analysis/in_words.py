@@ -2,8 +2,8 @@
 
 from toolbox.analysis import crowd
 
-MAYBE_SEEN = "  Whether any of these faces are among those {} was trained on is not known."
-SEEN = "  {} of these faces are among those {} was trained on."
+MAYBE_SEEN = "  It is not known whether {} was trained on any of these faces."
+SEEN = "  {} was trained on {} of these faces."
 
 
 def evaluation(record: dict) -> list[str]:
@@ -29,7 +29,7 @@ def measured(name: str, part: dict) -> list[str]:
     lines = [accuracy(f"{name}, {part['faces']:,} faces", part)]
     if "faces_seen_in_training" in part:
         seen = part["faces_seen_in_training"]
-        lines.append(SEEN.format(f"{seen:,}" if seen else "None", "it"))
+        lines.append(SEEN.format("It", f"{seen:,}" if seen else "none"))
     else:
         lines.append(MAYBE_SEEN.format("it"))
     if "without_seen" in part:
@@ -71,7 +71,7 @@ def comparison(name: str, versus: dict) -> list[str]:
         if key not in versus:
             lines.append(MAYBE_SEEN.format(model))
         elif versus[key]:
-            lines.append(SEEN.format(f"{versus[key]:,}", model))
+            lines.append(SEEN.format(model, f"{versus[key]:,}"))
     if "without_seen" in versus:
         lines.append(line("  Without those", versus["without_seen"]))
     return lines

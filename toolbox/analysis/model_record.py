@@ -6,7 +6,7 @@ from pathlib import Path
 from toolbox import files
 from toolbox.dataset.faces import CLASSES
 
-PIXELS = (0.0, 255.0)  # the range of a CSV's pixels
+PIXEL_RANGE = (0.0, 255.0)  # the range of a CSV's pixels
 
 
 def read_record(path: Path) -> tuple[dict | None, str]:
@@ -51,5 +51,5 @@ def described(path: Path, record: dict | None) -> dict:
     told = record or read_json(path.with_suffix(".json")) or {}
     if record is None and "model_sha256" in told:
         return {}  # the record of another model
-    ours = {"input_range": PIXELS, "classes": CLASSES} if record else {}
+    ours = {"input_range": PIXEL_RANGE, "classes": CLASSES} if record else {}
     return ours | {key: told[key] for key in ("input_range", "classes") if key in told}

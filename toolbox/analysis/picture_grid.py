@@ -61,11 +61,11 @@ def plot_grids(grids: list[Grid], title: str) -> Figure:
     figure = Figure(figsize=(wide, tall))
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / tall)
     axes = figure.add_axes((0, 0, width / wide, height / tall))
-    for grid, left in zip(grids, lefts, strict=True):
-        image = draw_grid(axes, grid, left)
-        if grid.scale:
-            bar = ((width + 0.1) / wide, 0.2 * height / tall, 0.12 / wide, 0.6 * height / tall)
-            figure.colorbar(image, cax=figure.add_axes(bar), label=grid.scale)
+    images = [draw_grid(axes, grid, left) for grid, left in zip(grids, lefts, strict=True)]
+    scaled = [(grid.scale, image) for grid, image in zip(grids, images, strict=True) if grid.scale]
+    for scale, image in scaled[-1:]:
+        bar = ((width + 0.1) / wide, 0.2 * height / tall, 0.12 / wide, 0.6 * height / tall)
+        figure.colorbar(image, cax=figure.add_axes(bar), label=scale)
     axes.set(xlim=(0, right), ylim=(bottom, -top))
     axes.set_axis_off()
     return figure

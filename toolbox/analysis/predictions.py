@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolbox.analysis import adapter
-from toolbox.analysis.model_record import PIXELS
+from toolbox.analysis.model_record import PIXEL_RANGE
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
@@ -23,9 +23,15 @@ def prepare(classifier: Classifier, faces: tf.Tensor) -> tf.Tensor:
     images = tf.cast(faces, tf.float32)[..., tf.newaxis]
     if (height or SIDE, width or SIDE) != (SIDE, SIDE):
         images = tf.image.resize(images, (height or SIDE, width or SIDE))
-    if (low, high) != PIXELS:
+    if (low, high) != PIXEL_RANGE:
         images = images / 255 * (high - low) + low
     return tf.repeat(images, channels, axis=-1)
+
+
+def refuse_nonfinite(classifier: Classifier, values: np.ndarray) -> None:
+    """Raise InputError for outputs or activations that are NaN or infinite."""
+    if not np.isfinite(values).all():
+        raise InputError(f"{classifier.name} outputs NaN or infinity; train it again")
 
 
 def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
@@ -33,8 +39,7 @@ def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     data = tf.data.Dataset.from_tensor_slices(images).batch(BATCH)
     data = data.map(lambda faces: prepare(classifier, faces)).prefetch(2)
     output = classifier.model.predict(without_autotune(data), verbose=0).astype(np.float64)
-    if not np.isfinite(output).all():
-        raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
+    refuse_nonfinite(classifier, output)
     return adapter.as_probabilities(output, adapter.last_activation(classifier.model))
 
 

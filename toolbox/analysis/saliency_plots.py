@@ -39,7 +39,7 @@ def top(heat: np.ndarray) -> float:
 
 
 def show_face(axes: Axes, image: np.ndarray, text: str = "") -> None:
-    """A grey picture (48, 48) of 0..255, with a text to its left."""
+    """A grey picture (h, w) of 0..255, with a text to its left."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
     text = "\n".join(in_lines(line, LETTERS) for line in text.split("\n"))
@@ -138,7 +138,7 @@ def plot_class_means(
     method: str,
     title: str,
 ) -> Figure:
-    """Mean face of each class above the mean of the sizes in its maps.
+    """Mean face of each class above its mean absolute map.
 
     faces, heats: for each class (48, 48). counts: how many faces and maps these are the means of.
     """
@@ -197,9 +197,9 @@ def plot_scores(
               ylabel=f"rank correlation, mean of {checked} faces",
               title="Weights shuffled: closer to 0 is better")  # fmt: skip
     check.xaxis.get_major_locator().set_params(integer=True)
-    top = max(max(score["insertion"]) for score in scores.values())
+    highest = max(max(score["insertion"]) for score in scores.values())
     for axes in (deletion, insertion):
-        axes.set(ylabel="mean probability of the class", ylim=(0, 1.05 * top))
+        axes.set(ylabel="mean probability of the class", ylim=(0, 1.05 * highest))
         legend_below(axes, "area under the curve")
     legend_below(check)
     return figure

@@ -16,7 +16,7 @@ import numpy as np
 
 from toolbox import files
 from toolbox.analysis import adapter, model_files, model_record
-from toolbox.analysis.model_record import PIXELS
+from toolbox.analysis.model_record import PIXEL_RANGE
 from toolbox.dataset.classes import in_order
 from toolbox.dataset.faces import CLASSES
 from toolbox.engine import keras
@@ -51,7 +51,7 @@ class Classifier(NamedTuple):
     def settings(self) -> str:
         """For file names: how the model is fed and read, where that is unusual."""
         low, high = self.input_range
-        return ("" if (low, high) == PIXELS else f"_input{low:g}to{high:g}") + self.reordered
+        return ("" if (low, high) == PIXEL_RANGE else f"_input{low:g}to{high:g}") + self.reordered
 
     @property
     def synthetic(self) -> bool:
@@ -96,7 +96,7 @@ def find_model(model: str, models_dir: Path, synthetic: bool) -> Path:
 
 
 def load_classifier(
-    path: Path, input_range: tuple[float, float] = PIXELS, classes: tuple[str, ...] = ()
+    path: Path, input_range: tuple[float, float] = PIXEL_RANGE, classes: tuple[str, ...] = ()
 ) -> Classifier:
     """Load a .keras file (or HDF5), without running code that it may hold.
 
@@ -119,7 +119,7 @@ def load_classifier(
         adapter.refuse_what_fails(model, path)
     if "input_range" in told:
         low, high = check_range(told["input_range"], str(beside))
-    if tuple(input_range) not in ((low, high), PIXELS):
+    if tuple(input_range) not in ((low, high), PIXEL_RANGE):
         print(f"{path.stem} takes {low:g} to {high:g}, says {beside.name}; --input-range is unused")
     if "classes" in told and classes and outputs != adapter.read_classes(classes, "--classes"):
         print(f"{path.stem}'s order of classes is that of {beside.name}; --classes is unused")
@@ -184,6 +184,6 @@ def results_folder(
 
 
 def require_tensorflow() -> None:
-    """Raise InputError where Keras runs on another engine, which tf.function cannot trace."""
+    """Raise InputError for another Keras backend, which tf.function cannot trace."""
     if keras.backend.backend() != "tensorflow":
         raise InputError("this script needs Keras on TensorFlow; unset KERAS_BACKEND")

@@ -14,8 +14,8 @@ def share_classes(
 ) -> tuple[Faces, list[Classifier], tuple[str, ...]]:
     """Faces and models with the same first classes, and the classes that are left out.
 
-    The outputs of the models are then the shared classes; the probabilities of others are shared
-    out among these. Labels of other classes are positions after them in `faces.classes`.
+    The models then output the shared classes alone, with probabilities that sum to 1. Labels of
+    other classes are positions after them in `faces.classes`.
     Raises InputError if fewer than two classes are shared.
     """
     known = [each.classes for each in classifiers]

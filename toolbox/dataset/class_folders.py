@@ -29,7 +29,7 @@ UNSORTED = ("images", "imgs", "pictures", "photos", "faces", "data")  # names of
 BY_LETTERS = {name[:2].upper(): name for name in CLASSES}
 
 
-def class_of(folder: str, file: str, numbering: str = USUAL) -> str | None:
+def class_of(folder: str, file: str, numbering: str) -> str | None:
     """The `class_name` of an image; None if neither its file nor its folder tells."""
     if match := JAFFE.fullmatch(file):
         return BY_LETTERS[match[1]]
@@ -45,7 +45,7 @@ def class_of(folder: str, file: str, numbering: str = USUAL) -> str | None:
         return None
 
 
-def why_none(folder: str, numbering: str = USUAL) -> str:
+def why_none(folder: str, numbering: str) -> str:
     """Why `class_of` knows no class, and what to do."""
     if not folder:
         return "it is in no folder that names its class; move it to one"

@@ -218,7 +218,7 @@ def read_usage(field: bytes) -> int:
 
 
 def settle_usage(usage: np.ndarray) -> np.ndarray:
-    """Positions in USAGES, uint8 (n,), of ones that may be VALIDATION.
+    """`usage` with VALIDATION replaced by positions in USAGES, uint8 (n,).
 
     Validation beside test is PublicTest beside PrivateTest; alone it is the merged Test.
     """

@@ -24,8 +24,8 @@ class Faces(NamedTuple):
     labels: np.ndarray | None  # uint8 (n,), positions in `classes`
     usage: np.ndarray | None  # uint8 (n,), positions in USAGES
     synthetic: bool  # True for faces that prepare_data.py drew
-    classes: tuple[str, ...] = CLASSES  # those of a column of names: `classes.in_order` of them
-    votes: np.ndarray | None = None  # float32 (n, classes), what share of the taggers says which
+    classes: tuple[str, ...] = CLASSES  # or those that a column of names holds, in order
+    votes: np.ndarray | None = None  # float32 (n, classes), each class's share of the votes
 
     def take(self, rows: np.ndarray) -> "Faces":
         """Some rows alone: their numbers, or a bool for each."""

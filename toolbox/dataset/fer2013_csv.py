@@ -108,7 +108,7 @@ def read_ids(path: Path) -> list[str] | None:
 
 
 def _parse_block(path: Path, columns: Columns, lines: list[Line], row: int) -> Block:
-    """Images, labels and usage of consecutive rows, the first of which is number `row`."""
+    """Images, labels, usage and votes of consecutive rows, the first of which is number `row`."""
     texts = [text.removesuffix(b"\n").removesuffix(b"\r") for _, text in lines]
     try:
         return _parse_rows(columns, texts)
@@ -139,7 +139,10 @@ def _any_right(columns: Columns, texts: list[bytes]) -> bool:
 
 
 def _parse_rows(columns: Columns, texts: list[bytes]) -> Block:
-    """Images, labels and usage of rows. Raises ValueError that says what is wrong in the first."""
+    """Images, labels, usage and votes of rows.
+
+    Raises ValueError that says what is wrong in the first bad one.
+    """
     pixels, labels, usages, votes = [], [], [], []
     for text in texts:
         fields = dialects.split_row(text, columns)

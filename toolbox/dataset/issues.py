@@ -53,11 +53,13 @@ def describe(faces: Faces) -> str:
 
 
 def find_issues(faces: Faces) -> pd.DataFrame:
-    """One line per row and issue; rows are counted from 0, and `other_row` is -1 if there is none.
+    """One line per row and issue, of `near-copy` one per pair.
+
+    Rows are counted from 0; `other_row` is -1 if there is none.
 
     issue: `copy` of an earlier image in its split; `in another split`, a copy; `conflicting label`,
     a copy that is labelled differently; `near-copy` of another image, the same photograph cropped,
-    scaled or compressed otherwise; `blank`.
+    scaled or compressed otherwise, whose exact copies are not listed again; `blank`.
     """
     count = len(faces.images)
     first = splits.first_copy(faces.images)

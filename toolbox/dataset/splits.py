@@ -93,7 +93,10 @@ def _hold_out_publictest(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tell_absent(faces: Faces, rows: np.ndarray, where: str, classes: tuple[str, ...]) -> None:
-    """Say which of the first `classes` no face of `rows` is of; where: what those are."""
+    """Print which of `classes`, the first of the data's, have no face in `rows`.
+
+    where: what to call those rows.
+    """
     counts = np.bincount(faces.labels[rows], minlength=len(classes))
     absent = [name for name, count in zip(classes, counts, strict=False) if not count]
     if absent:

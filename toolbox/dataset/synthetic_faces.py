@@ -10,11 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from toolbox.dataset.faces import CLASSES
+from toolbox.dataset.faces import CLASSES, SIDE
 from toolbox.late import Figure
 
-SIZE = 48
-PIXEL = 2 / SIZE  # All lengths are in half pictures: x from -1 to 1, y from -1 (top) to 1.
+PIXEL = 2 / SIDE  # All lengths are in half pictures: x from -1 to 1, y from -1 (top) to 1.
 TRAINING_ROWS = (3995, 436, 4097, 7215, 4830, 3171, 4965)  # FER2013's, class by class
 EXPRESSIONS = (  # EMFACS' units of each class
     (4, 5, 7, 23),  # Angry
@@ -146,7 +145,7 @@ def turn_head(face):
     x, y are upright in the picture's plane; u, v lie on the head, a ball that yaw and pitch turn;
     out = |u|. The nose stands out from the ball and so moves further: nose_out.
     """
-    grid = np.linspace(PIXEL / 2 - 1, 1 - PIXEL / 2, SIZE, dtype=np.float32)
+    grid = np.linspace(PIXEL / 2 - 1, 1 - PIXEL / 2, SIDE, dtype=np.float32)
     right, down = grid[None, None, :] - face.shift_x, grid[None, :, None] - face.shift_y
     face.x = (right * np.cos(face.roll) + down * np.sin(face.roll)) / face.scale
     face.y = (down * np.cos(face.roll) - right * np.sin(face.roll)) / face.scale
@@ -314,7 +313,7 @@ def draw_people(rng, strengths):
     count = len(strengths)
     values = place_landmarks(rng, strengths)
     values |= {name: rng.uniform(low, high, count) for name, (low, high) in VARIATION.items()}
-    images = np.empty((count, SIZE, SIZE), np.uint8)
+    images = np.empty((count, SIDE, SIDE), np.uint8)
     for start in range(0, count, 16):  # so few that their arrays stay in the processor's cache
         part = np.s_[..., start : start + 16, None, None]
         face = SimpleNamespace(**{name: value[part].astype("f4") for name, value in values.items()})
@@ -358,17 +357,17 @@ def plot_contact_sheet(images, labels, units, columns: int = 12) -> Figure:
     wrong label, no unit missing.
     """
     typical = np.array([spell(EXPRESSIONS[label]) for label in labels]) == np.array(units)
-    tile = SIZE + 2
+    tile = SIDE + 2
     sheet = np.full((len(EXPRESSIONS) * tile, columns * tile), 255, np.uint8)
     for row in range(len(EXPRESSIONS)):
         for column, image in enumerate(images[typical & (labels == row)][:columns]):
-            sheet[row * tile :, column * tile :][:SIZE, :SIZE] = image
+            sheet[row * tile :, column * tile :][:SIDE, :SIDE] = image
     figure = Figure(figsize=(columns + 1.5, len(EXPRESSIONS) + 0.6), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     rows = zip(CLASSES, EXPRESSIONS, strict=True)
     names = [f"{name}\nAU {spell(expression)}" for name, expression in rows]
-    axes.set_yticks(np.arange(len(names)) * tile + SIZE / 2, names, fontsize=12)
+    axes.set_yticks(np.arange(len(names)) * tile + SIDE / 2, names, fontsize=12)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -134,8 +134,10 @@ def cut_out(picture: np.ndarray, face: Found, scales: tuple[float, ...] = VIEWS)
     return np.array([region.resize((SIDE, SIDE), Image.BICUBIC, box=box) for box in boxes])
 
 
-def is_blank(crops: np.ndarray) -> np.ndarray:
-    """Whether crops (..., 48, 48) are too even to show a face; bool (...)."""
+def is_too_even(crops: np.ndarray) -> np.ndarray:
+    """Whether crops (..., 48, 48) are too even to show a face; bool (...). `issues.is_blank`, of a
+    data set's rows, is stricter.
+    """
     return crops.std(axis=(-2, -1)) < BLANK
 
 
@@ -180,7 +182,7 @@ def read_face(path: Path) -> OneFace:
     else:
         print(f"{path.name}: the middle square of the picture is taken as the face ({problem})")
         (image, square), turn = middle_square(grey), 0.0
-    if is_blank(image):
+    if is_too_even(image):
         print(f"{path.name}: the face is blank, so what a model says of it means nothing")
     width = grey.width
     grey.thumbnail((SHOWN, SHOWN))

@@ -42,7 +42,7 @@ def list_files(inputs: tuple[Path, ...], out: Path) -> list[Path]:
 
 
 def _is_made_there(file: Path, folder: Path, out: Path) -> bool:
-    """Whether a file that is read in `folder` is in `out`, and that is not around the folder."""
+    """Whether a file found in `folder` is in `out`; never if `out` contains the folder."""
     out, around = real_path(out), folder.resolve().parents
     return out in real_path(file).parents and out not in around
 

@@ -8,12 +8,11 @@ from PIL import Image
 
 from toolbox.analysis import adapter
 from toolbox.analysis.frozen import freeze
-from toolbox.analysis.predictions import prepare
+from toolbox.analysis.predictions import prepare, refuse_nonfinite
 from toolbox.analysis.saved_models import Classifier
 from toolbox.dataset.faces import SIDE
 from toolbox.engine import tf
-from toolbox.files import InputError
-from toolbox.photos.face_finder import Found, cut_out, find_faces, is_blank
+from toolbox.photos.face_finder import Found, cut_out, find_faces, is_too_even
 
 # Below these, or above, an answer is doubtful: benchmarks/README.md has the accuracy there.
 SMALL, UNSURE, WEAK, ASIDE = 24, 0.5, 0.85, 0.35
@@ -32,7 +31,7 @@ class Reading(NamedTuple):
         """Why the answer may be wrong."""
         side = self.found.square()[2]
         reasons = {
-            "blank": is_blank(self.crop),
+            "blank": is_too_even(self.crop),
             f"{side:.0f} pixels": side < SMALL,
             "turned aside": self.found.turned > ASIDE,
             "weak detection": self.found.score < WEAK,
@@ -61,8 +60,7 @@ def compile_classifier(
         flat = views.reshape(-1, SIDE, SIDE)
         batches = np.split(flat, range(BATCH, len(flat), BATCH))
         output = np.concatenate([answer(batch).numpy() for batch in batches])
-        if not np.isfinite(output).all():
-            raise InputError(f"{classifier.name} answers with NaN or infinity; train it again")
+        refuse_nonfinite(classifier, output)
         probabilities = adapter.as_probabilities(output, activation)
         return probabilities.reshape(*views.shape[:2], -1).mean(axis=1)
 

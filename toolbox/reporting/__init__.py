@@ -1,1 +1,1 @@
-"""From the records of all runs to one report: one file per part, all pure functions."""
+"""From the records of all runs to one report, one file per part. No part writes a file."""

@@ -38,9 +38,10 @@ def read_json(path: Path, shape: dict) -> dict:
 
 
 def read_table(path: Path, numbers: tuple[str, ...] = (), rows: int = 0) -> pd.DataFrame:
-    """The CSV at `path`; `numbers`, or without them all, are columns of finite numbers from 0 on.
+    """The CSV at `path`.
 
-    rows: their number, if that is fixed.
+    numbers: columns that must hold finite numbers of 0 or more; without them all must.
+    rows: how many there must be, if that is fixed.
 
     Raises InputError if it is damaged.
     """

@@ -1,7 +1,7 @@
-"""Read and check all records of one kind of faces, before a word is written about them.
+"""Read and check the records of one kind of faces.
 
-What is absent is None or not in the dictionary. What is damaged raises InputError with the file's
-name, so that the parts of the report need no checks of their own.
+Training runs are read at once, the records of an analysis when its part is written. What is absent
+is None or not in the dictionary. What is damaged raises InputError with the file's name.
 """
 
 import shlex

@@ -11,7 +11,7 @@ from toolbox.engine import keras
 from toolbox.files import InputError
 from toolbox.late import Late
 from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
-from toolbox.semi_supervised.student import Setting, Student, last_dense, make_pool, predict
+from toolbox.semi_supervised.student import Setting, Student, last_dense, make_pools, predict
 from toolbox.semi_supervised.supervised import supervised_step
 
 KMeans = Late("sklearn.cluster", "KMeans")
@@ -32,11 +32,7 @@ def clustering(data: FewLabels, setting: Setting, first: keras.Model, clusters: 
     cluster = kmeans.fit_predict(predict(extractor, images))
     labelled = len(data.labels)
     pseudo_labels = label_clusters(cluster[:labelled], data.labels, cluster[labelled:])
-    chosen = pseudo_labels != NONE
-    pools = [make_pool(data.images, data.labels, data.classes)]
-    if chosen.any():
-        pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen], data.classes))
-    student = Student(setting)
+    student, pools = Student(setting), make_pools(data, pseudo_labels)
     setting.loop(supervised_step(student, setting)(*pools), student.variables())
     return Learned(student.finished(), np.zeros(1, int), pseudo_labels[np.newaxis])
 

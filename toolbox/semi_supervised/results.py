@@ -8,6 +8,7 @@ import pandas as pd
 from toolbox import files
 from toolbox.dataset.faces import CLASSES
 from toolbox.files import InputError
+from toolbox.reporting.markdown import percent
 from toolbox.semi_supervised.runs import Run
 
 TABLE = "semi_supervised.csv"
@@ -115,7 +116,3 @@ def format_results(records: dict[str, dict]) -> str:
             f"{pseudo[0]:>8}  {pseudo[1]:>9}  {row['minutes']:7.1f}"
         )
     return "\n".join(lines)
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"

@@ -12,12 +12,12 @@ import numpy as np
 
 from toolbox.engine import tf
 from toolbox.semi_supervised.few_labels import NONE, FewLabels, Learned
-from toolbox.semi_supervised.student import Setting, Student, make_pool, predict
+from toolbox.semi_supervised.student import Setting, Student, make_pools, predict
 from toolbox.semi_supervised.supervised import supervised_step
 
 
 def self_training(data: FewLabels, setting: Setting, threshold: float, rounds: int) -> Learned:
-    """Train; give the faces that the model is sure of a label; train on those too; and so on.
+    """Train; pseudo-label the faces that the model is sure of; train on those too; and so on.
 
     threshold: least probability of a pseudo-label. A face that got one keeps it.
     rounds: of equally many updates; new faces get a pseudo-label after each but the last. From then
@@ -39,13 +39,7 @@ def self_training(data: FewLabels, setting: Setting, threshold: float, rounds: i
                 label_the_sure(labels[current - 1].numpy(), probabilities, threshold)
             )
         if since == 0 or not step:  # a run that resumes has none in the middle of a round
-            pseudo_labels = labels[current].numpy()
-            chosen = pseudo_labels != NONE
-            pools = [make_pool(data.images, data.labels, data.classes)]
-            if chosen.any():
-                sure = data.unlabelled[chosen], pseudo_labels[chosen]
-                pools.append(make_pool(*sure, data.classes))
-            step = learn_from(*pools)
+            step = learn_from(*make_pools(data, labels[current].numpy()))
         return step(update)
 
     setting.loop(step_of_round, [*student.variables(), labels])

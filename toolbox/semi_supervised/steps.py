@@ -1,4 +1,4 @@
-"""Updates on either of Keras's engines, TensorFlow or JAX.
+"""Updates on either of two Keras backends, TensorFlow or JAX.
 
 TensorFlow makes the batches in both cases, on the processor; the network computes where Keras does.
 """
@@ -16,8 +16,8 @@ from toolbox.training.batches import made_ahead
 Batch = tuple  # of tensors; which ones is up to the method
 
 
-def check_engine() -> None:
-    """Raise InputError where Keras runs on an engine that `make_step` does not know."""
+def check_backend() -> None:
+    """Raise InputError for a Keras backend that `make_step` does not know."""
     if keras.backend.backend() not in ("tensorflow", "jax"):
         raise InputError("this script needs KERAS_BACKEND=jax, or tensorflow")
 

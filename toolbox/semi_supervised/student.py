@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toolbox.engine import keras, ops, tf
+from toolbox.semi_supervised.few_labels import NONE, FewLabels
 from toolbox.semi_supervised.loop import Loop
 from toolbox.semi_supervised.steps import make_step
 from toolbox.training.augmentation import (
@@ -121,6 +122,14 @@ class Pool(NamedTuple):
 def make_pool(images: np.ndarray, labels: np.ndarray, classes: int) -> Pool:
     """images uint8 (n, 48, 48), labels (n,) in 0..classes - 1."""
     return Pool(tf.constant(images[..., np.newaxis]), tf.one_hot(labels, classes))
+
+
+def make_pools(data: FewLabels, pseudo_labels: np.ndarray) -> list[Pool]:
+    """The labelled faces, and those with a pseudo-label, int8 (m,), if there are any."""
+    pools, chosen = [make_pool(data.images, data.labels, data.classes)], pseudo_labels != NONE
+    if chosen.any():
+        pools.append(make_pool(data.unlabelled[chosen], pseudo_labels[chosen], data.classes))
+    return pools
 
 
 def draw(pool: Pool, count: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -9,7 +9,7 @@ class FusedAdadelta(keras.optimizers.Adadelta):
     """Keras's optimizer, which reads and writes all weights and their means once, not ten times.
 
     A step of the homework's DNN takes a quarter less. Where the kernel does not serve (another
-    engine, several devices), Keras's own code does.
+    backend, several devices), Keras's own code does.
     """
 
     def update_step(self, gradient, variable, learning_rate):

@@ -9,8 +9,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer, which in training reads and writes all features half as often.
 
     Keras 3 computes mean, variance, difference, quotient and their gradients one after the other,
-    each a pass over memory and in float32. The kernel's running variance is the unbiased one. Where
-    the kernel does not serve (another engine, statistics over several devices), Keras's own code
+    each a pass over memory and in float32. The kernel's running variance is the unbiased estimate,
+    Keras's the biased one. Where
+    the kernel does not serve (another backend, statistics over several devices), Keras's own code
     does. A saved model has the plain layer in its place: `run_records.bare_model`.
     """
 

@@ -59,7 +59,7 @@ def training_batches(
 
 def made_ahead(data: tf.data.Dataset, batch: Callable) -> tf.data.Dataset:
     """`batch` of each element, made while the network still learns from the one before."""
-    # Deterministic ops, which TensorFlow's engine is set to, are made one after the other anyway.
+    # Deterministic operations, as on the TensorFlow backend, run one after the other anyway.
     calls = AT_A_TIME if keras.backend.backend() == "jax" else None
     return without_autotune(data.map(batch, num_parallel_calls=calls).prefetch(2))
 

@@ -12,7 +12,7 @@ from toolbox import files
 from toolbox.files import InputError
 
 FORMAT = 3  # raise it when the content of a state changes
-HASHES = {  # what is different where the hashes of a configuration are
+HASHES = {  # what to say when one of these hashes differs
     "model": "the network or its optimizer was edited since",
     "data": "the faces are others",
 }

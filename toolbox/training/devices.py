@@ -1,4 +1,4 @@
-"""Training on several devices at once, by Keras's own engines: what `--distribute` switches on.
+"""Training on several devices at once, by Keras's own means: what `--distribute` switches on.
 
 On the JAX backend the devices of all processes work as one (keras.distribution.DataParallel), on
 TensorFlow's the GPUs of this machine do (tf.distribute.MirroredStrategy). Every process runs the

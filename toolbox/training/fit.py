@@ -66,7 +66,7 @@ def split_faces(faces: Faces, validation_fraction: float, seed: int, votes: bool
 
 
 def jit_compile() -> bool:
-    """TensorFlow is no faster for it with convolutions on a CPU; JAX is nothing without."""
+    """Whether to compile with XLA: JAX needs it, and on a CPU TensorFlow gains nothing by it."""
     return keras.backend.backend() == "jax"
 
 

@@ -11,7 +11,7 @@ LEAST_WIDTH = 32  # channels of the first stage; on AMX 32 are twice as fast, 24
 
 
 def obstacle() -> str:
-    """Why bfloat16 would not be faster here; "" if it is."""
+    """Why bfloat16 would not be faster here; "" if it would be."""
     if not bfloat16_instructions():
         return "this processor has no instructions for bfloat16"
     if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):

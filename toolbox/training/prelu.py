@@ -9,7 +9,7 @@ class FusedPReLU(keras.layers.PReLU):
     """Keras's layer with one alpha per position, which in training XLA makes one loop of.
 
     Keras computes two rectifiers, a product, a difference, and the gradient of each, one after the
-    other. The gradient of alpha is summed in float32. Where that does not serve (another engine,
+    other. The gradient of alpha is summed in float32. Where that does not serve (another backend,
     several devices), Keras's own code does. A saved model has the plain layer in its place:
     `run_records.bare_model`.
     """

@@ -9,7 +9,9 @@ from toolbox.training.fused import FusedAdadelta
 def one_cycle(
     steps: int, learning_rate: float, weight_decay: float, warmup: float = 0.25
 ) -> keras.optimizers.Optimizer:
-    """SGD whose learning rate climbs for a fraction `warmup` of all `steps`, then falls to 0.
+    """SGD whose learning rate climbs from a 25th of its peak, then falls to 0.
+
+    warmup: fraction of all `steps` in which it climbs.
 
     After L. N. Smith, "A disciplined approach to neural network hyper-parameters" (2018), with a
     cosine. Nesterov momentum 0.9. `learning_rate` is the peak; each step takes `weight_decay` times
