@@ -111,6 +111,13 @@ def as_text(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
+def require_file(path: Path, what: str) -> None:
+    """Raise InputError unless `path` is a regular file; what: such as "a picture"."""
+    if not path.is_file():
+        problem = "is not a regular file" if path.exists() else "does not exist"
+        raise InputError(f"{as_text(path)} {problem}; name {what}")
+
+
 def stem_of(path: Path) -> str:
     """Its name without the ending, short enough for the names of other files to begin with it.
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolbox.dataset.faces import SIDE
-from toolbox.files import InputError
+from toolbox.files import InputError, require_file
 
 LARGEST = 100_000_000  # pixels
 HEIC = (".heic", ".heif")  # of iPhones
@@ -27,9 +27,7 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises InputError for what is no picture, is damaged, or has over LARGEST pixels.
     """
-    if not path.is_file():
-        problem = "is not a regular file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {problem}; name a picture")
+    require_file(path, "a picture")
     try:
         if path.suffix.lower() in HEIC:
             importlib.import_module("pillow_heif").register_heif_opener()

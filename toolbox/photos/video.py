@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from toolbox.files import InputError, as_text
+from toolbox.files import InputError, as_text, require_file
 from toolbox.photos.face_finder import import_opencv
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".3gp")
@@ -34,9 +34,7 @@ def refuse_odd_bytes(path: Path) -> None:
 def open_video(path: Path):
     """OpenCV's VideoCapture of a file. Raises InputError for what is no video."""
     cv2 = import_opencv()
-    if not path.is_file():
-        problem = "is not a regular file" if path.exists() else "does not exist"
-        raise InputError(f"{as_text(path)} {problem}; name a video")
+    require_file(path, "a video")
     refuse_odd_bytes(path)
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
