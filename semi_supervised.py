@@ -11,7 +11,7 @@ labels, on the labelled faces, by self-training, clustering and FixMatch, and wi
 What to expect on FER2013's PublicTest (means of three seeds): with 250 labels per class 44.2 % from
 the labelled faces alone, 47.1 % after SimCLR, 53.6 % by FixMatch; with 25 labels 28.3, 34.6 and
 38.0 %; with all labels 61.2 %. On AMX SimCLR takes 33 minutes of two cores, once for all runs,
-FixMatch 9 of one, each other method 1 to 3. --quick takes 2 CPU minutes. After a SimCLR ten times
+FixMatch 9 of one, each other method 1 to 3. --quick takes 2.5 CPU minutes. After a SimCLR ten times
 as long fine-tuning gives 52.5 and 40.1 %, FixMatch 58.3 % with 250 labels: docs/devices.md.
 
 Each run writes RUN.keras and RUN.json to models/semi_supervised/, and all but SimCLR's a copy of
