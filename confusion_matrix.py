@@ -5,7 +5,8 @@
     python confusion_matrix.py --model dnn --split PublicTest
 
 Prints the classification report and what the matrix shows. Writes to figures/NAME/, for each split:
-SPLIT_confusion.png, the matrix; SPLIT_errors.png, the most confident errors; and their numbers.
+SPLIT_confusion.png, the matrix; SPLIT_errors.png, of the most frequent confusions the most
+confident errors; and their numbers.
 Takes seconds after start-up.
 
 What to expect of the shipped model on PublicTest, none of which it was trained on: 68.3 % of the
@@ -184,7 +185,7 @@ def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> 
     table = pd.DataFrame(counts, pd.Index(classes, name="true"), classes)
     utils.write_text(f"{base}_confusion.csv", table.to_csv())
     errors = find_errors(labels, probabilities)
-    heading = subject.headline(f"{title}\nmost confident errors")
+    heading = subject.headline(f"{title}\nmost confident errors of the most frequent confusions")
     figure = plot_errors(errors, subject.images, classes, heading)
     utils.save_figure(figure, f"{base}_errors.png")
     errors = errors.assign(row=subject.rows[errors["face"].astype(int)])

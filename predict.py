@@ -92,7 +92,7 @@ def read_picture(path: Path, out: Path, reader: Reader, findings: Findings) -> N
     utils.atomic_write(target, lambda temporary: picture.save(temporary, quality=90))
     findings.add(path, found)
     labels = ", ".join(drawing.label(reading, findings.names) for reading in found)
-    print(f"{as_text(path)}: {labels or 'no face found'}")
+    print(f"{as_text(path)}: {labels or 'no face found'}; wrote {target.name}")
 
 
 def read_all(args: Args, files: list[Path], out: Path, reader: Reader, findings: Findings) -> None:
@@ -191,7 +191,10 @@ def main(args: Args) -> dict:
     if not 0 <= args.seconds[0] < args.seconds[1]:
         raise InputError("--seconds needs two times, the second after the first, as 10 20")
     if (args.inputs != ()) + (args.webcam is not None) + bool(args.data or args.submission) != 1:
-        raise InputError("name pictures, videos or folders, or --webcam 0, or --data FILE")
+        raise InputError(
+            "name pictures, videos or folders, or --webcam 0, or --data FILE, to which alone "
+            "--submission belongs"
+        )
     saved_models.require_tensorflow()
     if not args.inputs and args.webcam is None:
         return predict_csv(args)

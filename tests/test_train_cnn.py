@@ -142,6 +142,7 @@ def test_a_mistyped_recipe_is_refused():
         ({"label_smoothing": 2.0}, "--label-smoothing is 2.0"),
         ({"seed": -1}, "--seed is -1"),
         ({"name": "a/b"}, "is not a file name"),
+        ({"name": "published"}, "is that of a folder"),
     ],
 )
 def test_impossible_settings_end_in_one_line(change, expected, faces_csv, tmp_path):

@@ -32,6 +32,18 @@ def test_settings_are_told_apart_and_the_most_frequent_is_first():
     assert sorted(i for runs in settings.values() for i in runs.index) == [*table.index]
 
 
+def test_no_setting_is_too_long_for_the_legend():
+    table = make_table()
+    own = table["settings"].mask(table["method"] == "fixmatch", "uratio3_temperature0.7_wu2.5")
+    own = own.mask(table["method"] == "clustering", "clusters40")
+    own = own.mask(table["method"] == "self_training", "threshold0.7_rounds3")
+    name = "batch-size32_simclr-updates20_learning-rate0.02"
+    figure = figures.plot_accuracy(table.assign(settings=own, name=name), True, "t")
+    figure.draw_without_rendering()
+    around = figure.legends[0].get_window_extent()
+    assert around.x0 >= 0 and around.x1 <= figure.bbox.width
+
+
 def test_one_line_per_method_and_the_mean_of_the_seeds():
     figure = figures.plot_accuracy(make_table(), published=True, title="t")
     axes = figure.axes[0]

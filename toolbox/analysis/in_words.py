@@ -14,9 +14,10 @@ def evaluation(record: dict) -> list[str]:
         lines += measured(f"Mean of {part['views']} views of each face", part)
     if "ensemble" in record:
         lines += ensemble(record["ensemble"])
+    of = " of one view" if "test_time_augmentation" in record else ""
     for name, scores in record["calibration"].items():
         text = ", ".join(f"{score.replace('_', ' ')} {v:.3f}" for score, v in scores.items())
-        lines.append(f"Probabilities {name}: {text}")
+        lines.append(f"Probabilities{of} {name}: {text}")
     if "versus" in record:
         lines += comparison(record["model"], record["versus"])
     if "ferplus" in record:

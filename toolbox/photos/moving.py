@@ -69,9 +69,10 @@ def read_video(path: Path, out: Path, pace: Pace, reader: Reader, findings: Find
             which = "to read" if pace.whole else "between those --seconds"
             raise KeyboardInterrupt if stopped else InputError(f"{path} has no frame {which}")
 
-    files.atomic_write(out / findings.new_file(path, "_faces.mp4"), write)
+    target = out / findings.new_file(path, "_faces.mp4")
+    files.atomic_write(target, write)
     speed = len(numbers) / (time.perf_counter() - began)
-    print(f"{path}: {len(numbers):,} frames, {speed:.0f} per second")
+    print(f"{path}: {len(numbers):,} frames, {speed:.0f} per second; wrote {target.name}")
     if stopped:
         raise KeyboardInterrupt
     done, left = len(numbers) * pace.every, told - numbers[0]

@@ -31,8 +31,10 @@ def section(records: Records) -> list[str | Missing]:
     words = runs.reindex(columns=WORDS).astype(object).fillna("").map(str)
     results = summarize(pd.concat([runs[list(NUMBERS)], words], axis=1))
     caption = "Accuracy and macro-F1 over labels per class"
+    quick = runs.reindex(columns=["command"]).astype(str)["command"].str.contains("--quick").any()
     return [
-        "Gains are over the labelled faces alone, with the same seeds.",
+        "Gains are over the labelled faces alone, with the same seeds."
+        + (" Runs of `--quick` are too short to say which method gains more." if quick else ""),
         *([describe_starts(starts)] if starts else []),
         records.picture(path.with_suffix(".png"), caption),
         table(HEADER, [format_row(row) for row in results.to_dict("records")]),

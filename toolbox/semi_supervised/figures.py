@@ -1,5 +1,7 @@
 """What semi_supervised.py draws, from the table and the records of its runs."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -21,6 +23,7 @@ LABELS = {  # of the methods
 COLORS = dict(zip(LABELS, ("C0", "C4", "C1", "C2", "C3", "0.3"), strict=True))
 COMMON = ["width", "updates", "name"]  # columns of the settings that all methods share
 MARKERS = "oDsv^P*X"  # of the settings; the first is drawn in lines
+LETTERS = 55  # in a line of the legend
 # FixMatch on FER2013 in S. Roy, A. Etemad (ACII 2022): WRN-28-2, 2^20 updates.
 PUBLISHED = {10: 0.479, 25: 0.499, 100: 0.595, 250: 0.622}
 
@@ -123,12 +126,13 @@ def legend(table: pd.DataFrame, published: bool, settings: list[str]) -> list[Li
         if (table["method"] == method).any()
     ]
     if published:
-        told = "FixMatch as published (WRN-28-2, 2^20 updates)"
+        told = "FixMatch in Roy and Etemad 2022 (WRN-28-2, 2^20 updates)"
         handles.append(Line2D([], [], color="k", marker="x", ls=":", lw=1, ms=5, label=told))
     for place, label in enumerate(settings):
         look = {"ls": "", "mfc": "white"} if place else {}
         marker = MARKERS[place % len(MARKERS)]
-        handles.append(Line2D([], [], color="0.3", marker=marker, ms=5, label=label, **look))
+        handles.append(Line2D([], [], color="0.3", marker=marker, ms=5, **look))
+        handles[-1].set_label(textwrap.fill(label, LETTERS))
     return handles
 
 

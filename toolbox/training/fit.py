@@ -44,6 +44,7 @@ LIMITS = {  # least and greatest of each argument, for utils.check_limits
     "erase": (0, 1),
     "seed": (0, 2**31 - 1),
 }
+RESERVED = ("published", "sample", "predictions", "semi_supervised")  # folders of other things
 LONGEST_NAME = 200  # bytes; file systems allow 255, and the names of our files add some
 # Arguments that do not change what is learned.
 IGNORED = {"data", "models_dir", "figures_dir", "fresh", "cnn", "compare_only", "distribute"}
@@ -72,6 +73,8 @@ def jit_compile() -> bool:
 
 def check_name(name: str) -> None:
     """Raise InputError if `name` cannot be that of a run's files."""
+    if name in RESERVED:
+        raise InputError(f"--name {name} is that of a folder in models/ or figures/; give another")
     if not name or Path(name).name != name or name.startswith("."):
         raise InputError(f"--name {name} is not a file name; --models-dir names another folder")
     if not name.isprintable() or len(name.encode()) > LONGEST_NAME:
