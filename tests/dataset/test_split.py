@@ -63,16 +63,17 @@ ONE_DISGUSTED[0] = 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "fraction"),
+    ("changes", "fraction", "told"),
     [
-        ({"labels": None}, 0.1),
-        ({"labels": ONE_DISGUSTED}, 0.1),
-        ({"usage": np.ones(140, np.uint8)}, 0.1),
-        ({}, 1.5),
+        ({"labels": None}, 0.1, "has no labels"),
+        ({"labels": ONE_DISGUSTED}, 0.1, r"some of each class \(Disgust has 1"),
+        ({"labels": np.full(140, 3)}, 0.1, "has one class to train on, Happy"),
+        ({"usage": np.ones(140, np.uint8)}, 0.1, "has no rows of Usage Training"),
+        ({}, 1.5, "cannot hold out 1.5"),
     ],
 )
-def test_what_cannot_be_split_is_refused(changes, fraction):
-    with pytest.raises(InputError, match="memory"):
+def test_what_cannot_be_split_is_refused(changes, fraction, told):
+    with pytest.raises(InputError, match=f"memory.*{told}"):
         sides(in_memory(140, **changes), fraction=fraction)
 
 

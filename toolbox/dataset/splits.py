@@ -48,15 +48,19 @@ def split(faces: Faces, validation_fraction: float, seed: int) -> tuple[np.ndarr
     Pictures are split, not rows, for FER2013 has 1,236 copies among its Training rows: all copies
     of one are on one side. Stratified by label; `validation_fraction` of the pictures is held out,
     so about as many of the rows. With a fraction of 0 PublicTest is held out instead.
-    Raises InputError for faces without labels, too few of a class, or without that PublicTest.
+    Raises InputError for faces without labels, of one class, too few of a class, or without that
+    PublicTest.
     """
     if faces.labels is None:
         raise InputError(f"{faces.path} has no labels; name a CSV with `emotion` or `label`")
-    if len(faces.classes) < 2:
-        raise InputError(f"{faces.path} has one class, {faces.classes[0]}; name a CSV with two")
+    rows = training_rows(faces)
+    if not len(rows):
+        raise InputError(f"{faces.path} has no rows of Usage Training; name a CSV with some")
+    if len(present := np.unique(faces.labels[rows])) < 2:
+        only = faces.classes[present[0]]
+        raise InputError(f"{faces.path} has one class to train on, {only}; name a CSV with two")
     if validation_fraction == 0:
         return _hold_out_publictest(faces)
-    rows = training_rows(faces)
     group = rows[first_copy(faces.images[rows])]
     pictures = np.unique(group)
     try:
