@@ -207,7 +207,7 @@ def test_a_state_of_another_run_is_refused(faces_csv, tmp_path, monkeypatch):
     stopped(replace(args, seed=1, fresh=True), monkeypatch)
 
 
-def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
+def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path, capsys):
     args = cnn_args(faces_csv, tmp_path)
     (tmp_path / "models").mkdir()
     for ending in (".keras", ".csv", ".txt", ".json"):
@@ -215,6 +215,7 @@ def test_a_diverging_run_keeps_the_model_that_was_there(faces_csv, tmp_path):
     before = content_of(tmp_path / "models")
     with pytest.raises(InputError, match=r"loss is (nan|inf) in epoch .*; lower the learning rate"):
         train_cnn.main(replace(args, learning_rate=1000.0, epochs=6, weight_decay=1.0))
+    assert "net.keras will be replaced in the end" in capsys.readouterr().out
     assert before.items() <= content_of(tmp_path / "models").items()
 
 

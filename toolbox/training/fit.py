@@ -137,6 +137,8 @@ def train(
         f"{run.name}: {model.count_params():,} parameters, {len(split.training):,} training and "
         f"{len(split.validation):,} validation faces of {split.faces.path.name}"
     )
+    if run.model_file(".json").exists():  # a night's work may be lost, and Ctrl-C keeps it
+        devices.tell(f"{run.model_file('.keras')} will be replaced in the end; --name keeps it")
     if devices.first:
         splits.tell_absent(split.faces, split.training, "training", split.faces.classes)
         splits.tell_absent(split.faces, split.validation, "validation", split.faces.classes)
