@@ -6,8 +6,7 @@
 
 Prints the classification report and what the matrix shows. Writes to figures/NAME/, for each split:
 SPLIT_confusion.png, the matrix; SPLIT_errors.png, of the most frequent confusions the most
-confident errors; and their numbers.
-Takes seconds after start-up.
+confident errors; and their numbers. Takes seconds after start-up.
 
 What to expect of the shipped model on PublicTest, none of which it was trained on: 68.3 % of the
 faces right. Disgust is misclassified as Angry 25 % of the time and Fear as Sad 19 %; the homework

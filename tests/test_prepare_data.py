@@ -390,10 +390,15 @@ def test_synthetic_faces_say_that_they_are(tmp_path):
 
 
 def test_what_synthetic_faces_cannot_be_is_refused(tmp_path):
-    wrongs = {"count": 0}, {"seed": -1}, {"drop_leaks": True}, {"numbering": "rafdb"}
-    for wrong in wrongs:
+    for wrong, told in (
+        ({"count": 0}, "give"),
+        ({"seed": -1}, "give"),
+        ({"drop_leaks": True}, "--synthetic takes no --drop-leaks"),
+        ({"find_faces": True}, "--synthetic takes no --drop-leaks, --find-faces"),
+        ({"numbering": "rafdb"}, "--synthetic takes no --drop-leaks, --find-faces or --numbering"),
+    ):
         args = prepare_data.Args(synthetic=True, **wrong, output=tmp_path / "faces.csv")
-        with pytest.raises(InputError, match=r"give|takes no --drop-leaks"):
+        with pytest.raises(InputError, match=told):
             prepare_data.main(args)
     assert not list(tmp_path.iterdir())
 

@@ -124,9 +124,11 @@ def test_recipes_on_the_command_line(line, network, epochs, augment):
     assert (args.network, args.epochs, args.augment) == (network, epochs, augment)
 
 
-def test_a_mistyped_recipe_is_refused():
-    with pytest.raises(utils.InputError, match="no recipe compcat; there are fast, compact"):
-        train_cnn.parse(["compcat", "--epochs", "3"])
+def test_a_mistyped_recipe_ends_in_one_line():
+    with pytest.raises(SystemExit) as ended:
+        utils.run(train_cnn.main, lambda: train_cnn.parse(["compcat", "--epochs", "3"]))
+    # A text as code is printed, and the status is 1.
+    assert ended.value.code == "error: no recipe compcat; there are fast, compact, homework"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Both engines must learn the same: this file is also the program that each of them runs."""
+"""Both backends must learn the same: this file is also the program that each of them runs."""
 
 import os
 import subprocess

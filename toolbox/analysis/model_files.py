@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolbox.engine import keras
-from toolbox.files import InputError, is_disk_full
+from toolbox.files import InputError, is_disk_full, require_file
 from toolbox.late import Late
 
 h5py = Late("h5py")  # which Keras needs and brings
@@ -69,8 +69,7 @@ def ending_by_content(path: Path) -> str:
                 "save the model in another form: model.save('model.keras'), in Keras 2 'model.h5'"
             )
         raise InputError(f"{path} is a folder; name the model file in it")
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file; name a model file")
+    require_file(path, "a model file")
     with path.open("rb") as stream:
         head = stream.read(2048)
     if head.startswith(HDF5) or HDF5 in (head[512:520], head[1024:1032]):

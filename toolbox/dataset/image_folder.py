@@ -97,17 +97,17 @@ def read_images(paths: list[Path], find: Find | None = None) -> np.ndarray:
 
     Says how many were of other sizes or in colour, and in how many a face was found.
     """
-    images, resized, coloured, faces, ready = [], Counter(), 0, 0, 0
+    images, resized, coloured, faces = [], Counter(), 0, 0
     for path in watch(paths, "images"):
         picture = open_picture(path)
         coloured += picture.mode != "L"
         resized[picture.size] += picture.size != (SIDE, SIDE)
         face = find(picture) if find else None
         faces += face is not None
-        ready += picture.size == (SIDE, SIDE)  # a face that is cut out already
         images.append(middle_square(picture)[0] if face is None else face)
     if find:
-        told = f"found a face in {faces - ready:,} of {len(paths) - ready:,} images"
+        ready = len(paths) - resized.total()  # faces that are cut out already
+        told = f"found a face in {faces - ready:,} of {resized.total():,} images"
         print(f"{told}, took the middle square of the others; {ready:,} are 48 x 48 already")
     if resized.total() or coloured:
         (width, height), count = resized.most_common(1)[0]

@@ -12,7 +12,7 @@ from toolbox.semi_supervised.figures import LABELS
 
 NUMBERS = ("labels_per_class", "seed", "width", "updates", "accuracy", "macro_f1", "minutes")
 STARTS = ("start", "start_minutes")
-WORDS = ("method", "name", "settings")  # of settings, only what differs from the defaults
+WORDS = ("method", "name", "settings", "command")  # settings: what differs from the defaults
 COMMON = ["labels_per_class", "width", "updates", "name"]  # of runs that may be compared
 HEADER = [
     *("labels per class", "method", "width", "updates", "settings", "seeds"),
@@ -31,7 +31,7 @@ def section(records: Records) -> list[str | Missing]:
     words = runs.reindex(columns=WORDS).astype(object).fillna("").map(str)
     results = summarize(pd.concat([runs[list(NUMBERS)], words], axis=1))
     caption = "Accuracy and macro-F1 over labels per class"
-    quick = runs.reindex(columns=["command"]).astype(str)["command"].str.contains("--quick").any()
+    quick = words["command"].str.contains("--quick").any()
     return [
         "Gains are over the labelled faces alone, with the same seeds."
         + (" Runs of `--quick` are too short to say which method gains more." if quick else ""),

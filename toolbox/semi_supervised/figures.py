@@ -131,8 +131,8 @@ def legend(table: pd.DataFrame, published: bool, settings: list[str]) -> list[Li
     for place, label in enumerate(settings):
         look = {"ls": "", "mfc": "white"} if place else {}
         marker = MARKERS[place % len(MARKERS)]
-        handles.append(Line2D([], [], color="0.3", marker=marker, ms=5, **look))
-        handles[-1].set_label(textwrap.fill(label, LETTERS))
+        label = textwrap.fill(label, LETTERS)
+        handles.append(Line2D([], [], color="0.3", marker=marker, ms=5, label=label, **look))
     return handles
 
 

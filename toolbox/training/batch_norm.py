@@ -10,9 +10,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras 3 computes mean, variance, difference, quotient and their gradients one after the other,
     each a pass over memory and in float32. The kernel's running variance is the unbiased estimate,
-    Keras's the biased one. Where
-    the kernel does not serve (another backend, statistics over several devices), Keras's own code
-    does. A saved model has the plain layer in its place: `run_records.bare_model`.
+    Keras's the biased one. Where the kernel does not serve (another backend, statistics over
+    several devices), Keras's own code does. A saved model has the plain layer in its place:
+    `run_records.bare_model`.
     """
 
     def call(self, inputs, training=None, mask=None):
