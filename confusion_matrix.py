@@ -26,6 +26,7 @@ from toolbox.analysis import in_words, metrics, predictions, saved_models
 from toolbox.analysis.cells import plot_cells
 from toolbox.analysis.subject import Subject, open_subject
 from toolbox.dataset.classes import in_lines
+from toolbox.dataset.synthetic_faces import LABEL_NOISE
 from toolbox.late import Figure, Late
 from utils import InputError
 
@@ -184,7 +185,10 @@ def write_results(subject: Subject, record: dict, probabilities: np.ndarray) -> 
     table = pd.DataFrame(counts, pd.Index(classes, name="true"), classes)
     utils.write_text(f"{base}_confusion.csv", table.to_csv())
     errors = find_errors(labels, probabilities)
-    heading = subject.headline(f"{title}\nmost confident errors of the most frequent confusions")
+    heading = f"{title}\nmost confident errors of the most frequent confusions"
+    if subject.faces.synthetic:
+        heading += f"\n{100 * LABEL_NOISE:.0f} % of the labels are wrong on purpose"
+    heading = subject.headline(heading)
     figure = plot_errors(errors, subject.images, classes, heading)
     utils.save_figure(figure, f"{base}_errors.png")
     errors = errors.assign(row=subject.rows[errors["face"].astype(int)])

@@ -188,6 +188,23 @@ def test_a_model_of_synthetic_faces_is_marked_and_the_real_faces_are_not(made, t
     assert [path.name for path in (tmp_path / "f").iterdir()] == ["sample"]
 
 
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_errors_of_synthetic_faces_are_shown_with_the_share_of_wrong_labels(
+    synthetic, made, tmp_path, monkeypatch
+):
+    faces = utils.load_faces(made / "faces.csv")._replace(synthetic=synthetic)
+    monkeypatch.setattr(utils, "load_faces", lambda path: faces)
+    titles = {}
+
+    def keep_title(figure, path) -> None:
+        titles[Path(path).name] = figure.get_suptitle()
+
+    monkeypatch.setattr(utils, "save_figure", keep_title)
+    confusion_matrix.main(args_for(made, tmp_path, split="all"))
+    told = "8 % of the labels are wrong on purpose" in titles["faces_all_errors.png"]
+    assert told == synthetic
+
+
 def test_rows_without_an_id_are_refused(tmp_path):
     path = tmp_path / "test.csv"
     pixels = " ".join(["7"] * 2304)

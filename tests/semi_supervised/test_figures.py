@@ -81,8 +81,8 @@ def test_pseudo_labels_of_every_method_that_has_some():
         record("self_training", 0.3, [0, 50]),
     ]
     figure = figures.plot_pseudo_labels(records, "t")
-    coverage, _, gains = figure.axes
-    told = [text.get_text() for text in coverage.get_legend().texts]
+    *_, gains = figure.axes
+    told = [text.get_text() for text in figure.legends[0].texts]
     assert told == ["self-training", "FixMatch, temperature0.5"]
     heights = [bar.get_height() for bar in gains.patches]
     np.testing.assert_allclose(heights, [-0.1] * 7 + [0.1] * 7)

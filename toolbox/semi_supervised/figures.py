@@ -168,9 +168,10 @@ def plot_pseudo_labels(records: list[dict], title: str) -> Figure:
         (precision, "fraction of those that are right"),
     ):
         axes.set(xlabel="updates", ylabel=name, ylim=(0, 1.05))
-        axes.set_xlim(0, 1.02 * baseline["configuration"]["updates"])
+        axes.set_xlim(*np.multiply((-0.02, 1.02), baseline["configuration"]["updates"]))
     if learners:
-        coverage.legend()
+        handles = coverage.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=min(len(learners), 4))
     gains.axhline(0, color="0.3", lw=0.8)
     label_columns(gains, classes)
     gains.set(ylabel="F1 minus the baseline's")
